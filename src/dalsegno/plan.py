@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
-from dalsegno.data.manifest import source_digest
+from dalsegno.data.manifest import digest, source_files
+from dalsegno.data.readers import READERS
 from dalsegno.metrics.registry import METRICS
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
@@ -37,6 +38,9 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+TRAINING_LOOP = "dalsegno.training.loop"
+"""Loaded by name, so that what is fitted in closed form does not depend on it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -67,6 +71,7 @@ class Plan:
         self.lock = provenance.lock_digest(self.root / "envs" / "lock.txt")
         self.cache = Path(cache)
         self.fingerprints = provenance.Fingerprints(self.root, cache=self.cache / "fingerprints.json")
+        self._digests: dict[str, str] = {}
         self.families = self._resolve()
         self.requests = {job: self._request(job) for job in self._jobs()}
         self.fingerprints.save()
@@ -129,13 +134,13 @@ class Plan:
             spec: dict[str, Any] = {
                 "stage": stage,
                 "source": source,
-                "files": source_digest(dataset.source, self.cache / "manifest.json"),
+                "files": self._files(name),
             }
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
             spec |= {"split": _dump(dataset.split)}
             if dataset.split.kind == "table":
-                spec["split_table"] = provenance.digest((self.root / dataset.split.path).read_bytes())
+                spec["split_table"] = self._table(name)
             if stage == "represent":
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
             if stage in ("reference", "control"):
@@ -176,9 +181,13 @@ class Plan:
         """The import closure of a job: its program and the modules that it loads by name."""
         extra: list[str] = []
         resources: Iterable[str] = ()
+        if stage == "train" and self.study.models[self.runs[wildcards["run"]].model].training is not None:
+            extra.append(TRAINING_LOOP)
         if stage in ("train", "likelihood", "sample"):
             run = self.runs[wildcards["run"]]
             extra.append(FAMILIES[self.study.models[run.model].family])
+        if stage == "corpus":
+            extra.append(_module(READERS[self.study.datasets[wildcards["dataset"]].source.kind]))
         if stage == "represent":
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":
@@ -189,6 +198,24 @@ class Plan:
             folder = self.root / TEMPLATES
             resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
         return self.fingerprints.closure(f"workflow/scripts/{stage}.py", extra, resources)
+
+    def _files(self, dataset: str) -> str:
+        """Digest of the content of a dataset's files."""
+        if dataset not in self._digests:
+            try:
+                files = source_files(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
+            except FileNotFoundError as error:
+                raise StudyError(f"datasets.{dataset}.source: {error}") from None
+            self._digests[dataset] = digest(files)
+        return self._digests[dataset]
+
+    def _table(self, dataset: str) -> str:
+        """Digest of the content of a dataset's split table."""
+        path = self.root / self.study.datasets[dataset].split.path
+        try:
+            return provenance.digest(path.read_bytes())
+        except OSError as error:
+            raise StudyError(f"datasets.{dataset}.split.path: cannot read {path}: {error.strerror}") from None
 
     def _study_spec(self, stage: str) -> dict[str, Any]:
         study = self.study

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dalsegno.data import corpus
+from dalsegno.data.options import parse_source
 from dalsegno.provenance import recording
 
 
@@ -16,7 +17,8 @@ def main() -> None:
     folder = arguments.request.parent
     outputs = [folder / name for name in corpus.FILES]
     with recording(arguments.request, [], outputs) as spec:
-        corpus.build(spec["source"], arguments.source, spec["max_rejects"], folder, arguments.jobs)
+        source = parse_source(spec["source"] | ({"path": arguments.source} if arguments.source else {}))
+        corpus.build(source, spec["max_rejects"], folder, arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from dalsegno.data import corpus
 from dalsegno.provenance import recording
 from dalsegno.representations import base, registry
+from dalsegno.representations.options import parse
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     folder = arguments.request.parent
     inputs = [arguments.split, *(arguments.corpus / name for name in corpus.FILES)]
     with recording(arguments.request, inputs, [folder / name for name in base.FILES]) as spec:
-        registry.create(spec["representation"]).pack(arguments.corpus, arguments.split, folder)
+        registry.load(parse(spec["representation"])).pack(arguments.corpus, arguments.split, folder)
 
 
 if __name__ == "__main__":

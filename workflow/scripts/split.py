@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dalsegno.data import corpus, split
+from dalsegno.data.options import parse_split
 from dalsegno.provenance import recording
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     output = arguments.request.with_name("split.csv")
     inputs = [arguments.corpus / name for name in corpus.FILES]
     with recording(arguments.request, inputs, [output]) as spec:
-        split.build(spec["split"], arguments.corpus, output)
+        split.build(parse_split(spec["split"]), arguments.corpus, output)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,21 @@ from pathlib import Path
 
 from dalsegno.data.manifest import SourceFile, list_source, sha256
 from dalsegno.data.quarantine import Failure, Progress, call_on_files
+from dalsegno.data.readers import READERS
 from dalsegno.data.tables import Entry, Reject, write_corpus
-from dalsegno.study import Dataset, FolderSource, Music21Source
+from dalsegno.data.options import FolderSource, Source
 
-READERS = {"music21": "dalsegno.data.read_chorale:read", "folder": "dalsegno.data.read_midi:read"}
 SECONDS_A_FILE = 60.0
 
 
-def build(dataset: Dataset, folder: Path, jobs: int = 2, root: Path = Path()) -> None:
-    """Write the corpus of `dataset` into `folder`.
+FILES = ("notes.parquet", "pieces.parquet", "meters.parquet", "tempos.parquet", "keys.parquet", "rejects.csv")
+
+
+def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root: Path = Path()) -> None:
+    """Write the corpus of `source` into `folder`.
 
     Args:
+        max_rejects: share of unreadable files above which nothing is written.
         jobs: worker processes that parse.
         root: where a relative source folder is taken from.
 
@@ -26,12 +30,11 @@ def build(dataset: Dataset, folder: Path, jobs: int = 2, root: Path = Path()) ->
         FileNotFoundError: the source is missing or empty.
         ValueError: more than `max_rejects` of the files could not be read; names the commonest reasons.
     """
-    files = list_source(dataset.source, root)
-    build_files(dataset.source, files, folder, dataset.max_rejects, jobs)
+    build_files(source, list_source(source, root), folder, max_rejects, jobs)
 
 
 def build_files(
-    source: FolderSource | Music21Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2
+    source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2
 ) -> None:
     """Like `build`, of the given files of `source`."""
     licence = source.licence if isinstance(source, FolderSource) else "public domain (Bach); encoding: music21 corpus"

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dalsegno.study import FolderSource, Music21Source
+from dalsegno.data.options import FolderSource, Music21Source
 
 MIDI_SUFFIXES = (".mid", ".midi")
 

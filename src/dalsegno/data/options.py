@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from dalsegno.options import Section
 
@@ -52,3 +52,15 @@ class Dataset(Section):
     source: Source
     split: Split
     max_rejects: float = Field(0.5, ge=0, le=1, description="share of unreadable files above which the job fails")
+
+
+def parse_source(document: dict[str, Any]) -> Source:
+    """The source section of a plain document, e.g. of a job's spec."""
+    source: Source = TypeAdapter(Source).validate_python(document)
+    return source
+
+
+def parse_split(document: dict[str, Any]) -> Split:
+    """The split section of a plain document."""
+    split: Split = TypeAdapter(Split).validate_python(document)
+    return split

@@ -11,7 +11,7 @@ import numpy as np
 
 from dalsegno.data import families
 from dalsegno.data.tables import Corpus
-from dalsegno.study import FamilySplit, TableSplit
+from dalsegno.data.options import FamilySplit, TableSplit
 
 SPLITS = ("train", "valid", "test", "unused")
 

@@ -18,6 +18,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 
+FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv")
+"""What a representation writes for a dataset."""
+
+
 @dataclass(frozen=True)
 class Grammar:
     """A finite automaton that says which tokens may follow, so that every sample decodes.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from dalsegno.options import Section
 
@@ -29,3 +29,9 @@ class Remi(Section):
 
 
 RepresentationOptions = Annotated[Voices | Remi, Field(discriminator="kind")]
+
+
+def parse(document: dict[str, Any]) -> RepresentationOptions:
+    """The section of one representation from a plain document, e.g. of a job's spec."""
+    options: RepresentationOptions = TypeAdapter(RepresentationOptions).validate_python(document)
+    return options

@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 
 from dalsegno.representations.base import Representation, Vocabulary
-from dalsegno.study import Remi, Voices
+from dalsegno.representations.options import Remi, Voices
 
 REPRESENTATIONS: dict[str, str] = {
     "voices": "dalsegno.representations.voices:VoiceGrid",

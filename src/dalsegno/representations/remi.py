@@ -15,7 +15,7 @@ import numpy as np
 from dalsegno.data import split as splits
 from dalsegno.data.tables import DEFAULT_QPM, DRUMS, TICKS_PER_QUARTER, Corpus, Reject, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
-from dalsegno.study import Remi
+from dalsegno.representations.options import Remi
 
 if TYPE_CHECKING:
     from miditok import REMI

@@ -13,7 +13,7 @@ import numpy as np
 from dalsegno.data import split as splits
 from dalsegno.data.tables import DEFAULT_QPM, TICKS_PER_QUARTER, Corpus, Reject, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
-from dalsegno.study import Voices
+from dalsegno.representations.options import Voices
 
 REST = 0
 QUARTERS_A_PERIOD = 4
