@@ -46,7 +46,7 @@ class Neural:
 
     def arrays(self) -> Arrays:
         """The weights by dotted path."""
-        return {name: np.asarray(value) for name, value in named(self.params).items()}
+        return {name: np.array(value) for name, value in named(self.params).items()}
 
     def set_arrays(self, arrays: Arrays) -> None:
         """Replace the weights.

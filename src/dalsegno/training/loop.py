@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def descend(
         return optax.apply_updates(params, changes), moments, nll
 
     update = jax.jit(update, donate_argnums=(0, 1))
-    params = trained.params
+    # Copies: a donated buffer must belong to one leaf alone, and not to `trained`.
+    params = jax.tree.map(jnp.copy, trained.params)
     moments = optimizer.init(params)
     best = trained.arrays()
     progress = Progress()
@@ -170,14 +172,15 @@ def descend(
         rate = float(schedule(progress.step - 1))
         if progress.step % training.eval_every == 0 or progress.step == training.steps:
             settle()
-            score = valid_nll(lambda pieces: trained.log_probs(pieces, params), packed)
+            score = valid_nll(partial(trained.log_probs, params=params), packed)
             for split, value in (("train", float(np.mean(progress.losses))), ("valid", score)):
                 progress.curve.append({"step": progress.step, "split": split, "nll": value, "learning_rate": rate})
             progress.losses = []
             progress.worse += 1
             if score < progress.best_nll:
                 progress.best_nll, progress.best_step, progress.worse = score, progress.step, 0
-                best = {name: np.asarray(value) for name, value in named(params).items()}
+                # Not a view: the buffers are donated to the next step.
+                best = {name: np.array(value) for name, value in named(params).items()}
             if progress.step == training.steps:
                 progress.stopped_by = "steps"
             elif progress.worse >= training.patience:
