@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +15,12 @@ from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes
 
 SAMPLE_RATE = 22050
 PEAK = 10 ** (-1 / 20)  # -1 dBFS
-FADE_SECONDS = 0.5
-RELEASE_SECONDS = 1.0
+RING_SECONDS = 1.0
+LEVEL_WIDTH = 8  # velocities
+QPM = 120.0  # the default of the Standard MIDI File specification
 
 
-def to_score(notes: Notes, qpm: float = 100.0) -> core.ScoreTick:
+def to_score(notes: Notes, qpm: float = QPM) -> core.ScoreTick:
     """The notes of one piece as a symusic score, one MIDI track a (track, program), at `qpm` quarters a minute."""
     score = core.ScoreTick(TICKS_PER_QUARTER)
     score.tempos.append(core.TempoTick(0, qpm=qpm))
@@ -39,33 +41,44 @@ def to_score(notes: Notes, qpm: float = 100.0) -> core.ScoreTick:
     return score
 
 
-def write_midi(path: Path, notes: Notes, qpm: float = 100.0) -> None:
+def write_midi(path: Path, notes: Notes, qpm: float = QPM) -> None:
     """Write one piece as a Standard MIDI File; a piece without notes is a file with a tempo alone."""
     Path(path).write_bytes(to_score(notes, qpm).dumps_midi())
 
 
-def render(notes: Notes, qpm: float = 100.0, max_seconds: float = 20.0) -> np.ndarray:
+def render(notes: Notes, qpm: float = QPM, max_seconds: float = 20.0) -> np.ndarray:
     """The sound of one piece: mono float32 at 22.05 kHz with a peak of -1 dBFS.
 
-    Never longer than `max_seconds`, whatever the notes ask for; a short fade ends it. A piece without notes gives one
-    second of silence.
+    Never longer than `max_seconds`, whatever the notes ask for. The last notes ring for a second and fade. A piece
+    without notes gives one second of silence.
     """
-    ticks = int(max_seconds * qpm / 60 * TICKS_PER_QUARTER)
-    heard = notes.excerpt(ticks)
+
+    def ticks_of(seconds: float) -> int:
+        return int(seconds * qpm / 60 * TICKS_PER_QUARTER)
+
+    heard = notes.excerpt(ticks_of(max_seconds))
     heard = heard[heard.duration > 0]
     if not len(heard):
         return np.zeros(SAMPLE_RATE, np.float32)
-    music_seconds = int(heard.end.max()) / TICKS_PER_QUARTER * 60 / qpm
-    length = int(min(music_seconds + RELEASE_SECONDS, max_seconds) * SAMPLE_RATE)
-    # Mono output sums the voices and may pass 1.0, so it is scaled; stereo=True would cost twice the bytes.
-    sound = np.asarray(_synthesizer().render(to_score(heard, qpm), stereo=False))[0, :length].astype(np.float32)
-    fade = min(int(FADE_SECONDS * SAMPLE_RATE), len(sound))
-    sound[len(sound) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-    peak = float(np.abs(sound).max())
+    # The renderer stops dead at the end of the last note: those notes are held longer, and faded.
+    ringing = heard.end == heard.end.max()
+    heard = replace(heard, duration=heard.duration + np.int32(ticks_of(RING_SECONDS)) * ringing)
+    sound = np.zeros(int(max_seconds * SAMPLE_RATE), np.float32)
+    length = 0
+    # symusic 0.5.9 renders every velocity alike, so each level is rendered apart and scaled.
+    levels = -(-heard.velocity // LEVEL_WIDTH) * LEVEL_WIDTH
+    for level in np.unique(levels).tolist():
+        layer = np.asarray(_synthesizer().render(to_score(heard[levels == level], qpm), stereo=False))[0, : len(sound)]
+        sound[: len(layer)] += layer * np.float32((level / 127) ** 2)
+        length = max(length, len(layer))
+    sound = sound[:length]
+    fade = min(int(RING_SECONDS * SAMPLE_RATE), length)
+    sound[length - fade :] *= np.cos(np.linspace(0, np.pi / 2, fade)).astype(np.float32) ** 2
+    peak = float(np.abs(sound).max(initial=0))
     return sound * np.float32(PEAK / peak) if peak else sound
 
 
-def write_audio(path: Path, notes: Notes, qpm: float = 100.0, max_seconds: float = 20.0) -> bool:
+def write_audio(path: Path, notes: Notes, qpm: float = QPM, max_seconds: float = 20.0) -> bool:
     """Write one piece as 16-bit FLAC and say whether there was anything to hear.
 
     FLAC and not OGG: libsndfile gives every OGG stream a random serial number.
@@ -75,7 +88,7 @@ def write_audio(path: Path, notes: Notes, qpm: float = 100.0, max_seconds: float
     return bool(sound.any())
 
 
-def export(folder: Path, pieces: list[Notes], qpm: float = 100.0, max_seconds: float = 20.0) -> list[int]:
+def export(folder: Path, pieces: list[Notes], qpm: float = QPM, max_seconds: float = 20.0) -> list[int]:
     """Write `000.mid`, `000.flac`, `001.mid`, … into `folder`; give the numbers of silent pieces."""
     silent = []
     for number, notes in enumerate(pieces):
