@@ -1,0 +1,113 @@
+"""Controls: what the same metrics say of real music, of shuffled music and of noise.
+
+A sample's figure means something beside these alone. All are cut to the samples' length, and distances are taken
+between sets as large as the set of samples, since divergences grow as sets shrink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dalsegno.data.notes import Notes
+from dalsegno.metrics import bootstrap
+from dalsegno.metrics.base import HistogramDistance, PieceMetric
+from dalsegno.metrics.measure import Histograms, histogram, piece_estimate, read_excerpts
+from dalsegno.metrics.registry import load_metric
+from dalsegno.metrics.rows import Identity, Row
+
+CONTROLS = ("held_out", "train", "shuffled", "noise")
+
+
+def shuffle(notes: Notes, random: np.random.Generator) -> Notes:
+    """The piece with its pitches dealt anew to its notes: rhythm and pitch content kept, melody and harmony lost."""
+    drums = notes.program == 128
+    pitch = notes.pitch.copy()
+    pitch[~drums] = random.permutation(pitch[~drums])
+    return replace(notes, pitch=pitch)
+
+
+def noise(notes: Notes, random: np.random.Generator) -> Notes:
+    """As many notes of the same durations, at random ticks of the piece's span, uniform within its pitch range."""
+    if not len(notes):
+        return notes
+    first, last = int(notes.start.min()), int(notes.end.max())
+    latest = np.maximum(last - notes.duration, first)
+    start = random.integers(first, latest, endpoint=True).astype(notes.start.dtype)
+    pitch = random.integers(notes.pitch.min(), notes.pitch.max(), len(notes), endpoint=True)
+    return replace(notes, start=start, pitch=pitch.astype(notes.pitch.dtype))
+
+
+def control(
+    corpus: Path,
+    split: Path,
+    metrics: Sequence[str],
+    study: str,
+    dataset: str,
+    bars: int,
+    count: int,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+) -> tuple[list[Row], Histograms]:
+    """Measure the controls of one dataset.
+
+    Args:
+        corpus, split, metrics, bars, resamples: as for `dalsegno.metrics.measure.measure`.
+        count: samples a run, the size of the sets whose distance is taken.
+
+    Returns:
+        Rows of the models `held_out`, `train`, `shuffled`, `noise`. Metrics of a piece: the mean over all test pieces
+        (train pieces for `train`) and its interval over pieces. Distances: from `count` pieces drawn from valid (for
+        `shuffled` and `noise` made of them, for `train` from train) to all of test; value and interval are mean and
+        central 95 % of the draws, that is the band in which as many real pieces would fall. With them the histograms
+        of all pieces of each control.
+    """
+    excerpts = read_excerpts(corpus, split, bars)
+    makers: dict[str, Callable[[Notes, np.random.Generator], Notes]] = {"shuffled": shuffle, "noise": noise}
+
+    def pieces_of(model: str, source: str) -> list[Notes]:
+        if model == "train":
+            return excerpts["train"]
+        if model not in makers:
+            return excerpts[source]
+        # One generator a piece: the music of a piece does not depend on how many stand before it.
+        return [makers[model](piece, np.random.default_rng([seed, i])) for i, piece in enumerate(excerpts[source])]
+
+    rows = []
+    histograms: Histograms = {}
+    loaded = {name: load_metric(name) for name in metrics}
+    for model in CONTROLS:
+        identity = Identity(study=study, dataset=dataset, model=model)
+        own = pieces_of(model, "test")
+        other = pieces_of(model, "valid")
+        for name, metric in loaded.items():
+            if isinstance(metric, PieceMetric):
+                estimate = piece_estimate(metric, own, resamples, seed)
+                rows.append(identity.row(name, metric.unit, estimate, split="train" if model == "train" else "test"))
+            else:
+                estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)
+                rows.append(identity.row(name, metric.unit, estimate, split="test"))
+    for name, metric in loaded.items():
+        if isinstance(metric, HistogramDistance):
+            # held_out is the reference itself, as in the histograms of samples.
+            histograms[name] = histogram(metric, {model: pieces_of(model, "test") for model in CONTROLS})
+    return rows, histograms
+
+
+def drawn_distance(
+    metric: HistogramDistance, pieces: list[Notes], held_out: list[Notes], count: int, resamples: int, seed: int
+) -> bootstrap.Estimate:
+    """Mean distance of `count` pieces drawn without replacement to the held-out set, and the draws' central 95 %."""
+    counts = metric.counts(pieces)
+    counts = counts[counts.sum(axis=1) > 0]
+    size = min(count, len(counts))
+    if size == 0:
+        return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
+    random = np.random.default_rng(seed)
+    chosen = random.permuted(np.tile(np.arange(len(counts)), (resamples, 1)), axis=1)[:, :size]
+    distances = metric.distances(counts[chosen].sum(axis=1), metric.counts(held_out).sum(axis=0))
+    low, high = np.quantile(distances, [0.025, 0.975])
+    return bootstrap.Estimate(float(distances.mean()), float(low), float(high), size)
