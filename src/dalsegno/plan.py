@@ -17,11 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
 from dalsegno.data.manifest import digest, source_files
+from dalsegno.data.options import TableSplit
 from dalsegno.data.readers import READERS
 from dalsegno.metrics.registry import METRICS
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
 from dalsegno.study import Run, Study, StudyError, expand, nearest
+from dalsegno.training.options import LOOP
 
 FOLDERS = {
     "corpus": "corpora/{dataset}",
@@ -38,9 +40,6 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
-
-TRAINING_LOOP = "dalsegno.training.loop"
-"""Loaded by name, so that what is fitted in closed form does not depend on it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -139,7 +138,7 @@ class Plan:
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
             spec |= {"split": _dump(dataset.split)}
-            if dataset.split.kind == "table":
+            if isinstance(dataset.split, TableSplit):
                 spec["split_table"] = self._table(name)
             if stage == "represent":
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
@@ -166,7 +165,7 @@ class Plan:
             "dataset": run.dataset,
             "representation": run.representation,
             "model": run.model,
-            "seed": run.seed,
+            "seed": str(run.seed),
         }
         if stage == "likelihood":
             return spec | {"evaluation": _dump(study.evaluation)}
@@ -182,7 +181,7 @@ class Plan:
         extra: list[str] = []
         resources: Iterable[str] = ()
         if stage == "train" and self.study.models[self.runs[wildcards["run"]].model].training is not None:
-            extra.append(TRAINING_LOOP)
+            extra.append(LOOP)
         if stage in ("train", "likelihood", "sample"):
             run = self.runs[wildcards["run"]]
             extra.append(FAMILIES[self.study.models[run.model].family])
@@ -211,7 +210,9 @@ class Plan:
 
     def _table(self, dataset: str) -> str:
         """Digest of the content of a dataset's split table."""
-        path = self.root / self.study.datasets[dataset].split.path
+        split = self.study.datasets[dataset].split
+        assert isinstance(split, TableSplit)
+        path = self.root / split.path
         try:
             return provenance.digest(path.read_bytes())
         except OSError as error:

@@ -23,7 +23,6 @@ from dalsegno.representations.options import RepresentationOptions
 from dalsegno.sampling.options import Sampler
 from dalsegno.training.options import Augmentation, Training
 
-
 CONTROLS = ("held_out", "train", "shuffled", "noise")
 """Names in the column `model` of metrics.csv that no model of a study may take."""
 
@@ -224,18 +223,19 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
                     where = f"runs.{index}.exclude.{position}.{axis}"
                     yield f"{where}: the study has no {axis} {name!r}{nearest(name, names)}"
     for index, gate in enumerate(study.gates):
-        for axis, names in (
-            ("dataset", study.datasets),
-            ("representation", study.representations),
+        for axis, valid in (
+            ("dataset", [*study.datasets]),
+            ("representation", [*study.representations]),
             ("model", [*study.models, *CONTROLS]),
-            ("sampler", study.samplers),
+            ("sampler", [*study.samplers]),
         ):
             name = getattr(gate, axis)
-            if name is not None and name not in names:
-                yield f"gates.{index}.{axis}: the study has no {axis} {name!r}{nearest(name, names)}"
+            if name is not None and name not in valid:
+                yield f"gates.{index}.{axis}: the study has no {axis} {name!r}{nearest(name, valid)}"
     for name, sampler in study.samplers.items():
         if sampler.prompt_bars >= sampler.bars:
-            yield f"samplers.{name}.prompt_bars: a prompt of {sampler.prompt_bars} bars leaves nothing of {sampler.bars}"
+            told = f"a prompt of {sampler.prompt_bars} bars leaves nothing of {sampler.bars}"
+            yield f"samplers.{name}.prompt_bars: {told}"
     if not expand(study):
         yield "runs: the exclusions leave no run"
 

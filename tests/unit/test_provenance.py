@@ -125,7 +125,7 @@ def outdated(folder: str, inputs: list[str] = []) -> bool:  # noqa: B006
     return any(os.stat(name).st_mtime > made for name in [f"{folder}/spec.json", *inputs])
 
 
-@pytest.fixture()
+@pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     up, down = requests(up=1, down=1)

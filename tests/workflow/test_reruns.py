@@ -173,7 +173,9 @@ def test_an_edit_causes_exactly_its_jobs(project: Project, name: str) -> None:
 
 def test_touching_every_file_causes_nothing(project: Project) -> None:
     for path in project.root.rglob("*"):
-        if path.is_file() and not {"results", ".snakemake", ".cache", "logs"} & set(path.relative_to(project.root).parts):
+        if path.is_file() and not {"results", ".snakemake", ".cache", "logs"} & set(
+            path.relative_to(project.root).parts
+        ):
             path.touch()
     assert project.jobs() == set()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dalsegno.metrics.measure import read_excerpts
 from dalsegno.provenance import recording
-from dalsegno.sampling import export
+from dalsegno.sampling.export import export, files
 
 
 def main() -> None:
@@ -16,10 +16,12 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.request.parent
     inputs = [arguments.corpus / "notes.parquet", arguments.corpus / "pieces.parquet", arguments.split]
-    outputs = export.files(folder, export.read_spec(arguments.request)["samples"])
+    outputs: list[Path] = []
     with recording(arguments.request, inputs, outputs) as spec:
         pieces = read_excerpts(arguments.corpus, arguments.split, spec["bars"])["test"]
-        export.write(folder, [pieces[i % len(pieces)] for i in range(spec["samples"])], spec["seconds"])
+        # Where there are too few test pieces, they come round again.
+        export(folder, [pieces[i % len(pieces)] for i in range(spec["samples"])], max_seconds=spec["seconds"])
+        outputs += files(folder, spec["samples"])
 
 
 if __name__ == "__main__":

@@ -17,18 +17,24 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder for compiled code")
     arguments = parser.parse_args()
     devices.configure(arguments.threads, arguments.cache / "xla")
+    from dalsegno.data.notes import make_notes
     from dalsegno.models.base import load
-    from dalsegno.sampling import decode, export
+    from dalsegno.representations.registry import decode
+    from dalsegno.sampling.decode import generate
+    from dalsegno.sampling.export import export, files
     from dalsegno.sampling.options import Sampler
 
     folder = arguments.request.parent
     inputs = [arguments.checkpoint, *(arguments.tokens / name for name in FILES)]
-    sampler = Sampler(**export.read_spec(arguments.request)["sampler"])
-    with recording(arguments.request, inputs, export.files(folder, sampler.count)) as spec:
+    outputs: list[Path] = []
+    with recording(arguments.request, inputs, outputs) as spec:
+        sampler = Sampler(**spec["sampler"])
         packed = Packed(arguments.tokens)
         model = load(arguments.checkpoint, packed.vocabulary)
-        pieces = decode.generate(model, sampler, packed, spec["seed"])
-        export.write(folder, decode.notes(pieces, packed.vocabulary), spec["seconds"])
+        decoded = [decode(piece, packed.vocabulary) for piece in generate(model, sampler, packed, spec["seed"])]
+        pieces = [make_notes(**columns) for columns, _ in decoded]
+        export(folder, pieces, decoded[0][1], spec["seconds"])
+        outputs += files(folder, sampler.count)
 
 
 if __name__ == "__main__":

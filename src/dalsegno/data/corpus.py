@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dalsegno.data.manifest import SourceFile, list_source, sha256
+from dalsegno.data.options import FolderSource, Source
 from dalsegno.data.quarantine import Failure, Progress, call_on_files
 from dalsegno.data.readers import READERS
 from dalsegno.data.tables import Entry, Reject, write_corpus
-from dalsegno.data.options import FolderSource, Source
 
 SECONDS_A_FILE = 60.0
 
@@ -33,9 +33,7 @@ def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root:
     build_files(source, list_source(source, root), folder, max_rejects, jobs)
 
 
-def build_files(
-    source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2
-) -> None:
+def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2) -> None:
     """Like `build`, of the given files of `source`."""
     licence = source.licence if isinstance(source, FolderSource) else "public domain (Bach); encoding: music21 corpus"
     digests: dict[int, str] = {}

@@ -111,7 +111,7 @@ def _serve(function: str, pipe: Connection) -> None:
             return
         try:
             result: Any = call(path)
-        except Exception as error:  # noqa: BLE001  whatever a parser raises is the file's reason
+        except Exception as error:
             text = " ".join(str(error).replace(str(path), path.name).split())
             name_of_error = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             result = Failure(f"{name_of_error}{text}"[:300] or type(error).__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dalsegno.data import families
-from dalsegno.data.tables import Corpus
 from dalsegno.data.options import FamilySplit, TableSplit
+from dalsegno.data.tables import Corpus
 
 SPLITS = ("train", "valid", "test", "unused")
 

@@ -23,7 +23,7 @@ from pydantic import Field
 from dalsegno.models import filters
 from dalsegno.models.base import Arrays, FamilyConfig, Request
 from dalsegno.representations.base import Packed, Vocabulary
-from dalsegno.study import Augmentation
+from dalsegno.training.options import Augmentation
 
 SUPPORTS = frozenset({"likelihood", "prompt"})
 LONGEST_RUN = 16

@@ -17,7 +17,6 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-
 FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv")
 """What a representation writes for a dataset."""
 

@@ -40,7 +40,7 @@ class RemiEvents:
     def __init__(self, options: Remi) -> None:
         if TICKS_PER_QUARTER % options.steps_per_quarter:
             raise ValueError(
-                f"steps_per_quarter {options.steps_per_quarter} does not divide {TICKS_PER_QUARTER}: use 1, 2, 3, 4, 6, 8 …"
+                f"steps_per_quarter {options.steps_per_quarter} does not divide {TICKS_PER_QUARTER}: use 1, 2, 4, 6 …"
             )
         self.options = options
         self.tokenizer = _tokenizer(options)

@@ -33,7 +33,7 @@ class VoiceGrid:
     def __init__(self, options: Voices) -> None:
         if TICKS_PER_QUARTER % options.steps_per_quarter:
             raise ValueError(
-                f"steps_per_quarter {options.steps_per_quarter} does not divide {TICKS_PER_QUARTER}: use 1, 2, 3, 4, 6, 8 …"
+                f"steps_per_quarter {options.steps_per_quarter} does not divide {TICKS_PER_QUARTER}: use 1, 2, 4, 6 …"
             )
         if options.lowest > options.highest:
             raise ValueError(f"lowest {options.lowest} is above highest {options.highest}")

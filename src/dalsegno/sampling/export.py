@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from symusic import core
 
-from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes
+from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes, join_notes, write_notes
 
 SAMPLE_RATE = 22050
 PEAK = 10 ** (-1 / 20)  # -1 dBFS
@@ -89,7 +89,8 @@ def write_audio(path: Path, notes: Notes, qpm: float = QPM, max_seconds: float =
 
 
 def export(folder: Path, pieces: list[Notes], qpm: float = QPM, max_seconds: float = 20.0) -> list[int]:
-    """Write `000.mid`, `000.flac`, `001.mid`, … into `folder`; give the numbers of silent pieces."""
+    """Write `notes.parquet`, `000.mid`, `000.flac`, `001.mid`, … into `folder`; give the numbers of silent pieces."""
+    write_notes(Path(folder) / "notes.parquet", join_notes(pieces))
     silent = []
     for number, notes in enumerate(pieces):
         write_midi(Path(folder) / f"{number:03d}.mid", notes, qpm)
@@ -98,7 +99,13 @@ def export(folder: Path, pieces: list[Notes], qpm: float = QPM, max_seconds: flo
     return silent
 
 
+def files(folder: Path, count: int) -> list[Path]:
+    """What `export` writes for `count` pieces."""
+    names = [f"{number:03d}.{ending}" for number in range(count) for ending in ("mid", "flac")]
+    return [Path(folder) / name for name in ("notes.parquet", *names)]
+
+
 @cache
 def _synthesizer() -> core.Synthesizer:
-    soundfont = files("pretty_midi") / "TimGM6mb.sf2"
+    soundfont = importlib.resources.files("pretty_midi") / "TimGM6mb.sf2"
     return core.Synthesizer(str(soundfont), SAMPLE_RATE, 0)

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from dalsegno.options import Section
 
+LOOP = "dalsegno.training.loop"
+"""The loop of gradient descent, loaded by name, so that what is fitted in closed form does not depend on it."""
+
 
 class Training(Section):
     """How a model is fitted by gradient descent; chosen on validation, never on test."""
