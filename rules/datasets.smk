@@ -3,7 +3,7 @@ rule corpus:
     input:
         request=request("corpus"),
     output:
-        **{table.partition(".")[0]: f"{folder('corpus')}/{table}" for table in CORPUS},
+        **{table.replace(".", "_"): f"{folder('corpus')}/{table}" for table in CORPUS},
         record=f"{folder('corpus')}/run.json",
     params:
         spec=spec("corpus"),

@@ -4,7 +4,7 @@ rule represent:
         request=request("represent"),
         corpus=corpus_of,
     output:
-        **{name.partition(".")[0]: f"{folder('represent')}/{name}" for name in PACKED},
+        **{name.replace(".", "_"): f"{folder('represent')}/{name}" for name in PACKED},
         record=f"{folder('represent')}/run.json",
     params:
         spec=spec("represent"),

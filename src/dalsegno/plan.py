@@ -296,11 +296,11 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
                 unknown = one["type"] == "extra_forbidden"
                 told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
                 lines.append(f"models.{name}.config.{key}: {told}")
-        if ("training" in family.SUPPORTS) != (model.training is not None):
-            told = (
-                "has no training section" if model.training is None else "is fitted in closed form: drop this section"
-            )
-            lines.append(f"models.{name}.training: the family {model.family!r} {told}")
+        closed_form = not hasattr(family, "Network")
+        if closed_form and model.training is not None:
+            lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
+        if not closed_form and model.training is None:
+            lines.append(f"models.{name}.training: the family {model.family!r} needs this section")
         prompted = sorted(
             {s for run in expand(study) if run.model == name for s in run.samplers if study.samplers[s].prompt_bars}
         )
