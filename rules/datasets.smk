@@ -18,7 +18,7 @@ rule corpus:
     conda:
         "../envs/cpu.yaml"
     shell:
-        "python workflow/scripts/corpus.py --request {input.request:q} --source {params.source:q} --jobs {threads} "
+        "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
         "2>&1 | tee {log:q}"
 
 

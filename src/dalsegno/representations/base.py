@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv")
 """What a representation writes for a dataset."""
@@ -157,7 +157,7 @@ def write_packed(
     folder.mkdir(parents=True, exist_ok=True)
     offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces_TxK])]).astype(np.int64)
     tokens = np.concatenate([np.asarray(piece, np.int16).reshape(-1, vocabulary.width) for piece in pieces_TxK])
-    save_file({"tokens": tokens, "offsets": offsets}, folder / "tokens.safetensors")
+    (folder / "tokens.safetensors").write_bytes(save({"tokens": tokens, "offsets": offsets}))
     write_vocabulary(folder / "vocabulary.json", vocabulary, grammar)
     with open(folder / "index.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
