@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from symusic import core
 
-from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes
+from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes, join_notes, write_notes
 
 SAMPLE_RATE = 22050
 PEAK = 10 ** (-1 / 20)  # -1 dBFS
@@ -88,17 +90,30 @@ def write_audio(path: Path, notes: Notes, qpm: float = QPM, max_seconds: float =
     return bool(sound.any())
 
 
-def export(folder: Path, pieces: list[Notes], qpm: float = QPM, max_seconds: float = 20.0) -> list[int]:
-    """Write `000.mid`, `000.flac`, `001.mid`, … into `folder`; give the numbers of silent pieces."""
+def files(folder: Path, count: int) -> list[Path]:
+    """What `write` writes for `count` pieces: `notes.parquet`, then `000.mid`, `000.flac`, `001.mid`, …"""
+    pieces = [Path(folder) / f"{number:03d}.{ending}" for number in range(count) for ending in ("mid", "flac")]
+    return [Path(folder) / "notes.parquet", *pieces]
+
+
+def write(folder: Path, pieces: list[Notes], seconds: float = 20.0, qpm: float = QPM) -> list[int]:
+    """Write a set of pieces, as one note table and each as MIDI and audio; give the numbers of silent pieces."""
+    write_notes(Path(folder) / "notes.parquet", join_notes(pieces))
     silent = []
     for number, notes in enumerate(pieces):
         write_midi(Path(folder) / f"{number:03d}.mid", notes, qpm)
-        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, max_seconds):
+        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, seconds):
             silent.append(number)
     return silent
 
 
+def read_spec(path: Path) -> dict[str, Any]:
+    """The spec of a job's `spec.json`, for what must be known before its recording starts."""
+    spec: dict[str, Any] = json.loads(Path(path).read_text())["spec"]
+    return spec
+
+
 @cache
 def _synthesizer() -> core.Synthesizer:
-    soundfont = files("pretty_midi") / "TimGM6mb.sf2"
+    soundfont = resources.files("pretty_midi") / "TimGM6mb.sf2"
     return core.Synthesizer(str(soundfont), SAMPLE_RATE, 0)
