@@ -18,8 +18,6 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 ROOT = Path(workflow.basedir)
 RESULTS = Path("results")
 
-if len(workflow.configfiles) > 1 and not workflow.is_main_process:
-    pass
 study_file = str(workflow.configfiles[-1]) if workflow.configfiles else "the study"
 
 try:

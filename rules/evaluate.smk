@@ -97,6 +97,7 @@ rule tables:
         spec=spec("tables"),
         code=code("tables"),
         lock=PLAN.lock,
+        runs=f"{RESULTS}/runs/{PLAN.study.study}",
     log:
         log_file("tables"),
     conda:
@@ -104,4 +105,4 @@ rule tables:
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
         "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
-        "--summaries {input.summaries:q} 2>&1 | tee {log:q}"
+        "--runs-folder {params.runs:q} 2>&1 | tee {log:q}"

@@ -26,11 +26,9 @@ rule report:
         spec=spec("report"),
         code=code("report"),
         lock=PLAN.lock,
-        results=RESULTS.as_posix(),
     log:
         log_file("report"),
     conda:
         "../envs/cpu.yaml"
     shell:
-        "python workflow/scripts/report.py --request {input.request:q} --results {params.results:q} "
-        "--html {output.html:q} 2>&1 | tee {log:q}"
+        "python workflow/scripts/report.py --request {input.request:q} --html {output.html:q} 2>&1 | tee {log:q}"

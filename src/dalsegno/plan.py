@@ -222,16 +222,26 @@ class Plan:
         study = self.study
         if stage == "gate":
             return {"study": study.study, "gates": [_dump(gate) for gate in study.gates]}
-        table = {"study": study.study, "runs": [[name, *run.samplers] for name, run in self.runs.items()]}
         if stage == "tables":
-            trained = {name: provenance.digest(self._train_spec(name)) for name in self.runs}
-            families = {name: model.family for name, model in study.models.items()}
-            return table | {"specs": trained, "families": families, "evaluation": _dump(study.evaluation)}
-        document = _dump(study) | {"families": self.families}
-        return table | {"document": document}
+            return {"study": study.study, "runs": [self._row(run) for run in self.runs.values()]}
+        places = [
+            {"stage": job.stage, **dict(job.wildcards), "folder": self.folder(job.stage, **dict(job.wildcards))}
+            for job in self._jobs()
+            if job.stage != "report"
+        ]
+        return {"document": _dump(study), "places": places}
 
-    def _train_spec(self, run: str) -> str:
-        return provenance.canonical(self.spec("train", run=run))
+    def _row(self, run: Run) -> dict[str, Any]:
+        """What `runs.csv` says of a run beyond the result of its training."""
+        return {
+            "run": run.name,
+            "dataset": run.dataset,
+            "representation": run.representation,
+            "model": run.model,
+            "seed": run.seed,
+            "family": self.study.models[run.model].family,
+            "spec": provenance.digest(provenance.canonical(self.spec("train", run=run.name))),
+        }
 
     def _jobs(self) -> list[Job]:
         """Every job, upstream first."""

@@ -8,7 +8,7 @@ import symusic
 from music import chorale
 
 from dalsegno.data.notes import make_notes
-from dalsegno.sampling.export import PEAK, SAMPLE_RATE, export, render, write_audio, write_midi
+from dalsegno.sampling.export import PEAK, SAMPLE_RATE, files, render, write, write_audio, write_midi
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 
@@ -16,9 +16,10 @@ EMPTY = make_notes(start=[], duration=[], pitch=[])
 def test_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
-        assert export(tmp_path / name, [chorale(0), EMPTY], max_seconds=5) == [1]
+        assert write(tmp_path / name, [chorale(0), EMPTY], seconds=5) == [1]
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["000.flac", "000.mid", "001.flac", "001.mid"]
+    assert names == ["000.flac", "000.mid", "001.flac", "001.mid", "notes.parquet"]
+    assert names == sorted(path.name for path in files(tmp_path, 2))
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dalsegno.metrics.measure import read_excerpts
 from dalsegno.provenance import recording
-from dalsegno.sampling.export import export, files
+from dalsegno.sampling.export import files, write
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     with recording(arguments.request, inputs, outputs) as spec:
         pieces = read_excerpts(arguments.corpus, arguments.split, spec["bars"])["test"]
         # Where there are too few test pieces, they come round again.
-        export(folder, [pieces[i % len(pieces)] for i in range(spec["samples"])], max_seconds=spec["seconds"])
+        write(folder, [pieces[i % len(pieces)] for i in range(spec["samples"])], spec["seconds"])
         outputs += files(folder, spec["samples"])
 
 

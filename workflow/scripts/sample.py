@@ -21,7 +21,7 @@ def main() -> None:
     from dalsegno.models.base import load
     from dalsegno.representations.registry import decode
     from dalsegno.sampling.decode import generate
-    from dalsegno.sampling.export import export, files
+    from dalsegno.sampling.export import files, write
     from dalsegno.sampling.options import Sampler
 
     folder = arguments.request.parent
@@ -33,7 +33,7 @@ def main() -> None:
         model = load(arguments.checkpoint, packed.vocabulary)
         decoded = [decode(piece, packed.vocabulary) for piece in generate(model, sampler, packed, spec["seed"])]
         pieces = [make_notes(**columns) for columns, _ in decoded]
-        export(folder, pieces, decoded[0][1], spec["seconds"])
+        write(folder, pieces, spec["seconds"], decoded[0][1])
         outputs += files(folder, sampler.count)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from dataclasses import replace
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -88,24 +88,24 @@ def write_audio(path: Path, notes: Notes, qpm: float = QPM, max_seconds: float =
     return bool(sound.any())
 
 
-def export(folder: Path, pieces: list[Notes], qpm: float = QPM, max_seconds: float = 20.0) -> list[int]:
-    """Write `notes.parquet`, `000.mid`, `000.flac`, `001.mid`, … into `folder`; give the numbers of silent pieces."""
+def files(folder: Path, count: int) -> list[Path]:
+    """What `write` writes for `count` pieces: `notes.parquet`, then `000.mid`, `000.flac`, `001.mid`, …"""
+    pieces = [Path(folder) / f"{number:03d}.{ending}" for number in range(count) for ending in ("mid", "flac")]
+    return [Path(folder) / "notes.parquet", *pieces]
+
+
+def write(folder: Path, pieces: list[Notes], seconds: float = 20.0, qpm: float = QPM) -> list[int]:
+    """Write a set of pieces, as one note table and each as MIDI and audio; give the numbers of silent pieces."""
     write_notes(Path(folder) / "notes.parquet", join_notes(pieces))
     silent = []
     for number, notes in enumerate(pieces):
         write_midi(Path(folder) / f"{number:03d}.mid", notes, qpm)
-        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, max_seconds):
+        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, seconds):
             silent.append(number)
     return silent
 
 
-def files(folder: Path, count: int) -> list[Path]:
-    """What `export` writes for `count` pieces."""
-    names = [f"{number:03d}.{ending}" for number in range(count) for ending in ("mid", "flac")]
-    return [Path(folder) / name for name in ("notes.parquet", *names)]
-
-
 @cache
 def _synthesizer() -> core.Synthesizer:
-    soundfont = importlib.resources.files("pretty_midi") / "TimGM6mb.sf2"
+    soundfont = resources.files("pretty_midi") / "TimGM6mb.sf2"
     return core.Synthesizer(str(soundfont), SAMPLE_RATE, 0)
