@@ -302,7 +302,7 @@ def recording(request: Path, inputs: Iterable[Path], outputs: Iterable[Path]) ->
         "platform": platform.platform(),
         "processor_count": os.cpu_count(),
         "device": _device(),
-        "threads": os.environ.get("DALSEGNO_THREADS"),
+        "threads": os.environ.get("NPROC"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
         "seconds": round(time.time() - start, 3),
     }

@@ -32,7 +32,7 @@ STUDY = {
         "ngram": {"family": "ngram"},
         "lstm": {
             "family": "lstm",
-            "config": {"hidden": 16, "layers": 1, "embedding": 8},
+            "config": {"features": 16, "layers": 1, "hidden": 16},
             "training": {"steps": 12, "batch_size": 2, "window": 16, "eval_every": 4, "warmup_steps": 2},
             "augmentation": {"transpose": 2},
         },
