@@ -9,12 +9,13 @@ NAME = $(notdir $(basename $(STUDY)))
 # The stamp is named by content, so that touching a file installs nothing.
 STAMP := .venv/installed-$(shell cat envs/lock.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
-SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(STUDY)
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) $(if $(CACHE),--cache corpus represent)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
 	@echo
 	@echo "  STUDY=config/studies/x.yaml   another study (now: $(STUDY))"
+	@echo "  CACHE=1                       share costly data stages by SNAKEMAKE_OUTPUT_CACHE=folder"
 	@echo "  CORES=4                       processor cores to use (now: $(CORES))"
 
 install: $(STAMP) ## create .venv from the lock

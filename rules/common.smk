@@ -12,10 +12,14 @@ from dalsegno.metrics.registry import METRICS
 from dalsegno.plan import Plan
 from dalsegno.study import StudyError, load
 
-# Jobs run the interpreter that runs Snakemake, also where its environment was not activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-
 ROOT = Path(workflow.basedir)
+
+os.environ.update(
+    # Jobs run the interpreter that runs Snakemake, also where its environment was not activated …
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]),
+    # … and in a rule's own environment this checkout's library.
+    PYTHONPATH=os.pathsep.join([str(ROOT / "src"), os.getenv("PYTHONPATH", "")]).rstrip(os.pathsep),
+)
 RESULTS = Path("results")
 
 study_file = str(workflow.configfiles[-1]) if workflow.configfiles else "the study"
@@ -31,9 +35,19 @@ def folder(stage, **fixed):
     return PLAN.folder(stage, **fixed)
 
 
+def made(stage, name, **fixed):
+    """A file of a stage's folder, as a pattern."""
+    return f"{folder(stage, **fixed)}/{name}"
+
+
 def request(stage, **fixed):
     """The file that says what a job is asked for: the input that decides whether it runs again."""
-    return folder(stage, **fixed) + "/spec.json"
+    return made(stage, "spec.json", **fixed)
+
+
+def record(stage, **fixed):
+    """The file that says what an artifact was made from: the last that a job writes."""
+    return made(stage, "run.json", **fixed)
 
 
 def spec(stage, **fixed):
@@ -48,7 +62,7 @@ def code(stage, **fixed):
 
 def log_file(stage, **fixed):
     """A stage's log, outside the results: it holds times."""
-    return "logs/" + str(Path(folder(stage, **fixed)).relative_to(RESULTS)) + f"/{stage}.log"
+    return "logs/{}/{}.log".format(Path(folder(stage, **fixed)).relative_to(RESULTS), stage)
 
 
 def every(stage, name):
@@ -56,21 +70,41 @@ def every(stage, name):
     return [(one.folder / name).as_posix() for job, one in PLAN.requests.items() if job.stage == stage]
 
 
-def tokens_of(wildcards):
-    """The packed tokens that a run is trained on."""
-    run = PLAN.runs[wildcards.run]
-    base = folder("represent", dataset=run.dataset, representation=run.representation)
-    return [f"{base}/{name}" for name in PACKED]
+def folder_of(name):
+    """A function that gives the folder of the input called `name`."""
+    # A function of `input` is no reason to rerun, and need not be: the input itself is.
+    return lambda wildcards, input: str(Path(input.get(name)[0]).parent)
+
+
+def dataset_of(wildcards):
+    """The dataset that a job works on."""
+    return PLAN.runs[wildcards.run].dataset if "run" in wildcards.keys() else wildcards.dataset
 
 
 def corpus_of(wildcards):
-    """The note tables and the split behind a run or a dataset."""
-    name = PLAN.runs[wildcards.run].dataset if "run" in wildcards.keys() else wildcards.dataset
-    tables = [f"{folder('corpus', dataset=name)}/{table}" for table in CORPUS]
-    return [*tables, f"{folder('split', dataset=name)}/split.csv"]
+    """The note tables behind a job."""
+    return [made("corpus", table, dataset=dataset_of(wildcards)) for table in CORPUS]
 
 
-CORPUS = ["notes.parquet", "pieces.parquet", "meters.parquet", "tempos.parquet", "keys.parquet", "rejects.csv"]
+def split_of(wildcards):
+    """The split behind a job."""
+    return made("split", "split.csv", dataset=dataset_of(wildcards))
+
+
+def tokens_of(wildcards):
+    """The packed tokens that a run is trained on."""
+    run = PLAN.runs[wildcards.run]
+    return [made("represent", name, dataset=run.dataset, representation=run.representation) for name in PACKED]
+
+
+CORPUS = [
+    "notes.parquet",
+    "pieces.parquet",
+    "meters.parquet",
+    "tempos.parquet",
+    "keys.parquet",
+    "rejects.csv",
+]
 PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv"]
 
 if workflow.is_main_process:

@@ -3,20 +3,20 @@ rule corpus:
     input:
         request=request("corpus"),
     output:
-        **{table.replace(".", "_"): f"{folder('corpus')}/{table}" for table in CORPUS},
-        record=f"{folder('corpus')}/run.json",
+        **{table.replace(".", "_"): made("corpus", table) for table in CORPUS},
+        record=record("corpus"),
+    log:
+        log_file("corpus"),
+    cache: True
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
     params:
         spec=spec("corpus"),
         code=code("corpus"),
         lock=PLAN.lock,
         # A function of `output` is no reason to rerun: the files' content stands in spec, their place does not count.
         source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
-    log:
-        log_file("corpus"),
-    cache: True
-    threads: 2
-    conda:
-        "../envs/cpu.yaml"
     shell:
         "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
         "2>&1 | tee {log:q}"
@@ -26,18 +26,18 @@ rule split:
     """Divide a corpus into train, valid and test, families together."""
     input:
         request=request("split"),
-        corpus=expand(folder("corpus") + "/{table}", table=CORPUS, allow_missing=True),
+        corpus=corpus_of,
     output:
-        split=f"{folder('split')}/split.csv",
-        record=f"{folder('split')}/run.json",
-    params:
-        spec=spec("split"),
-        code=code("split"),
-        lock=PLAN.lock,
-        corpus=folder("corpus"),
+        split=made("split", "split.csv"),
+        record=record("split"),
     log:
         log_file("split"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("split"),
+        code=code("split"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"

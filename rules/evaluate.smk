@@ -2,21 +2,21 @@ rule likelihood:
     """NLL of the validation and test pieces, with intervals."""
     input:
         request=request("likelihood"),
-        checkpoint=f"{folder('train')}/checkpoint.safetensors",
+        checkpoint=made("train", "checkpoint.safetensors"),
         tokens=tokens_of,
     output:
-        metrics=f"{folder('likelihood')}/metrics.csv",
-        record=f"{folder('likelihood')}/run.json",
+        metrics=made("likelihood", "metrics.csv"),
+        record=record("likelihood"),
+    log:
+        log_file("likelihood"),
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
     params:
         spec=spec("likelihood"),
         code=code("likelihood"),
         lock=PLAN.lock,
-        tokens=lambda wildcards: PLAN.tokens(wildcards.run),
-    log:
-        log_file("likelihood"),
-    threads: 1
-    conda:
-        "../envs/cpu.yaml"
+        tokens=folder_of("tokens"),
     shell:
         "python workflow/scripts/likelihood.py --request {input.request:q} --checkpoint {input.checkpoint:q} "
         "--tokens {params.tokens:q} --threads {threads} 2>&1 | tee {log:q}"
@@ -26,25 +26,25 @@ rule measure:
     """Metrics of the samples of one run and sampler."""
     input:
         request=request("measure"),
-        notes=f"{folder('sample')}/notes.parquet",
+        notes=made("sample", "notes.parquet"),
         corpus=corpus_of,
+        split=split_of,
     output:
-        metrics=f"{folder('measure')}/metrics.csv",
-        histograms=f"{folder('measure')}/histograms.json",
-        record=f"{folder('measure')}/run.json",
-    params:
-        spec=spec("measure"),
-        code=code("measure"),
-        lock=PLAN.lock,
-        corpus=lambda wildcards: folder("corpus", dataset=PLAN.runs[wildcards.run].dataset),
-        split=lambda wildcards: folder("split", dataset=PLAN.runs[wildcards.run].dataset) + "/split.csv",
+        metrics=made("measure", "metrics.csv"),
+        histograms=made("measure", "histograms.json"),
+        record=record("measure"),
     log:
         log_file("measure"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("measure"),
+        code=code("measure"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/measure.py --request {input.request:q} --notes {input.notes:q} "
-        "--corpus {params.corpus:q} --split {params.split:q} 2>&1 | tee {log:q}"
+        "--corpus {params.corpus:q} --split {input.split:q} 2>&1 | tee {log:q}"
 
 
 rule control:
@@ -52,23 +52,23 @@ rule control:
     input:
         request=request("control"),
         corpus=corpus_of,
+        split=split_of,
     output:
-        metrics=f"{folder('control')}/metrics.csv",
-        histograms=f"{folder('control')}/histograms.json",
-        record=f"{folder('control')}/run.json",
-    params:
-        spec=spec("control"),
-        code=code("control"),
-        lock=PLAN.lock,
-        corpus=folder("corpus"),
-        split=folder("split") + "/split.csv",
+        metrics=made("control", "metrics.csv"),
+        histograms=made("control", "histograms.json"),
+        record=record("control"),
     log:
         log_file("control"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("control"),
+        code=code("control"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/control.py --request {input.request:q} --corpus {params.corpus:q} "
-        "--split {params.split:q} 2>&1 | tee {log:q}"
+        "--split {input.split:q} 2>&1 | tee {log:q}"
 
 
 rule tables:
@@ -92,16 +92,16 @@ rule tables:
             category="Tables",
             labels={"table": "all runs"},
         ),
-        record=f"{folder('tables')}/run.json",
-    params:
-        spec=spec("tables"),
-        code=code("tables"),
-        lock=PLAN.lock,
-        runs=f"{RESULTS}/runs/{PLAN.study.study}",
+        record=record("tables"),
     log:
         log_file("tables"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("tables"),
+        code=code("tables"),
+        lock=PLAN.lock,
+        runs=lambda wildcards, input: str(Path(input.summaries[0]).parents[1]),
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
         "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.controls:q} "

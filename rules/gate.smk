@@ -5,15 +5,15 @@ rule verdict:
         metrics=rules.tables.output.metrics,
     output:
         verdict=f"{RESULTS}/studies/{PLAN.study.study}/gate.json",
-        record=f"{folder('gate')}/run.json",
-    params:
-        spec=spec("gate"),
-        code=code("gate"),
-        lock=PLAN.lock,
+        record=record("gate"),
     log:
         log_file("gate"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("gate"),
+        code=code("gate"),
+        lock=PLAN.lock,
     shell:
         "python workflow/scripts/gate.py --request {input.request:q} --metrics {input.metrics:q} "
         "--verdict {output.verdict:q} 2>&1 | tee {log:q}"

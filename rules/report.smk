@@ -21,14 +21,14 @@ rule report:
             category="Report",
             labels={"page": "the study"},
         ),
-        record=f"{folder('report')}/run.json",
-    params:
-        spec=spec("report"),
-        code=code("report"),
-        lock=PLAN.lock,
+        record=record("report"),
     log:
         log_file("report"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("report"),
+        code=code("report"),
+        lock=PLAN.lock,
     shell:
         "python workflow/scripts/report.py --request {input.request:q} --html {output.html:q} 2>&1 | tee {log:q}"

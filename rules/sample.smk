@@ -1,5 +1,3 @@
-PIECES = ["notes.parquet", "run.json"]
-
 # One rule a sampler, because the number of files is the sampler's: outputs cannot depend on wildcards.
 for SAMPLER, OPTIONS in PLAN.study.samplers.items():
 
@@ -8,23 +6,23 @@ for SAMPLER, OPTIONS in PLAN.study.samplers.items():
             f"sample_{SAMPLER}"
         input:
             request=request("sample", sampler=SAMPLER),
-            checkpoint=f"{folder('train')}/checkpoint.safetensors",
+            checkpoint=made("train", "checkpoint.safetensors"),
             tokens=tokens_of,
         output:
-            notes=f"{folder('sample', sampler=SAMPLER)}/notes.parquet",
-            midi=[f"{folder('sample', sampler=SAMPLER)}/{i:03d}.mid" for i in range(OPTIONS.count)],
-            audio=[f"{folder('sample', sampler=SAMPLER)}/{i:03d}.flac" for i in range(OPTIONS.count)],
-            record=f"{folder('sample', sampler=SAMPLER)}/run.json",
+            notes=made("sample", "notes.parquet", sampler=SAMPLER),
+            midi=[made("sample", f"{i:03d}.mid", sampler=SAMPLER) for i in range(OPTIONS.count)],
+            audio=[made("sample", f"{i:03d}.flac", sampler=SAMPLER) for i in range(OPTIONS.count)],
+            record=record("sample", sampler=SAMPLER),
+        log:
+            log_file("sample", sampler=SAMPLER),
+        conda:
+            "../envs/cpu.yaml"
+        threads: 1
         params:
             spec=spec("sample", sampler=SAMPLER),
             code=code("sample", sampler=SAMPLER),
             lock=PLAN.lock,
-            tokens=lambda wildcards: PLAN.tokens(wildcards.run),
-        log:
-            log_file("sample", sampler=SAMPLER),
-        threads: 1
-        conda:
-            "../envs/cpu.yaml"
+            tokens=folder_of("tokens"),
         shell:
             "python workflow/scripts/sample.py --request {input.request:q} --checkpoint {input.checkpoint:q} "
             "--tokens {params.tokens:q} --threads {threads} 2>&1 | tee {log:q}"
@@ -35,21 +33,21 @@ rule reference:
     input:
         request=request("reference"),
         corpus=corpus_of,
+        split=split_of,
     output:
-        notes=f"{folder('reference')}/notes.parquet",
-        midi=[f"{folder('reference')}/{i:03d}.mid" for i in range(PLAN.references)],
-        audio=[f"{folder('reference')}/{i:03d}.flac" for i in range(PLAN.references)],
-        record=f"{folder('reference')}/run.json",
-    params:
-        spec=spec("reference"),
-        code=code("reference"),
-        lock=PLAN.lock,
-        corpus=folder("corpus"),
-        split=folder("split") + "/split.csv",
+        notes=made("reference", "notes.parquet"),
+        midi=[made("reference", f"{i:03d}.mid") for i in range(PLAN.references)],
+        audio=[made("reference", f"{i:03d}.flac") for i in range(PLAN.references)],
+        record=record("reference"),
     log:
         log_file("reference"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        spec=spec("reference"),
+        code=code("reference"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/reference.py --request {input.request:q} --corpus {params.corpus:q} "
-        "--split {params.split:q} 2>&1 | tee {log:q}"
+        "--split {input.split:q} 2>&1 | tee {log:q}"

@@ -4,21 +4,21 @@ rule train:
         request=request("train"),
         tokens=tokens_of,
     output:
-        checkpoint=f"{folder('train')}/checkpoint.safetensors",
-        curves=f"{folder('train')}/curves.jsonl",
-        summary=f"{folder('train')}/summary.json",
-        record=f"{folder('train')}/run.json",
+        checkpoint=made("train", "checkpoint.safetensors"),
+        curves=made("train", "curves.jsonl"),
+        summary=made("train", "summary.json"),
+        record=record("train"),
+    log:
+        log_file("train"),
+    conda:
+        "../envs/cpu.yaml"
+    # The number of threads changes the bytes, so it is one unless a profile says otherwise (set-threads).
+    threads: 1
     params:
         spec=spec("train"),
         code=code("train"),
         lock=PLAN.lock,
-        tokens=lambda wildcards: PLAN.tokens(wildcards.run),
-    log:
-        log_file("train"),
-    # The number of threads changes the bytes, so it is one unless a profile says otherwise (set-threads).
-    threads: 1
-    conda:
-        "../envs/cpu.yaml"
+        tokens=folder_of("tokens"),
     shell:
         "python workflow/scripts/train.py --request {input.request:q} --tokens {params.tokens:q} "
         "--threads {threads} 2>&1 | tee {log:q}"

@@ -111,11 +111,6 @@ class Plan:
         """How many real pieces are made audible for each dataset."""
         return max(self.study.report.samples, 1)
 
-    def tokens(self, run: str) -> str:
-        """The folder of the packed tokens that a run is trained on."""
-        row = self.runs[run]
-        return self.folder("represent", dataset=row.dataset, representation=row.representation)
-
     def source_path(self, dataset: str) -> str:
         """The folder of a dataset's files, or an empty string where a package holds them."""
         return getattr(self.study.datasets[dataset].source, "path", "")

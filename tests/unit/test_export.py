@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import symusic
-from music import chorale
+from tests.unit.music import chorale
 
 from dalsegno.data.notes import make_notes
 from dalsegno.sampling.export import PEAK, SAMPLE_RATE, files, render, write, write_audio, write_midi

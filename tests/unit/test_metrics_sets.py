@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from music import chorale, write_corpus
+from tests.unit.music import chorale, write_corpus
 
 from dalsegno.data.notes import TICKS_PER_BAR, join_notes, read_notes, write_notes
 from dalsegno.metrics.control import CONTROLS, control, noise, shuffle
