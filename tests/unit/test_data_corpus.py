@@ -29,7 +29,8 @@ def midi_bytes(pitches: tuple[int, ...]) -> bytes:
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     (folder / "deep").mkdir(parents=True)
-    (folder / "b.mid").write_bytes(midi_bytes((60, 62, 64)))
+    # SymbTR has bytes behind the last track; they are no reason to refuse the music.
+    (folder / "b.mid").write_bytes(midi_bytes((60, 62, 64)) + b"\x80" * 12)
     (folder / "deep" / "a.MIDI").write_bytes(midi_bytes((67,)))
     (folder / "broken.mid").write_bytes(midi_bytes((60,))[:30])
     (folder / "garbage.mid").write_bytes(b"this is no music")
@@ -84,7 +85,7 @@ def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_rejects_name_the_commonest_reason(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"7 of 9 files cannot be read.*2 × not a MIDI file.*raise max_rejects"):
+    with pytest.raises(ValueError, match=r"6 of 8 files cannot be read.*2 × not a MIDI file.*raise max_rejects"):
         corpus.build(dataset(folder, max_rejects=0.5), tmp_path / "out", jobs=1)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dalsegno.data.manifest import SourceFile, list_source, sha256
+from dalsegno.data.manifest import MIDI_SUFFIXES, SourceFile, list_source, sha256
 from dalsegno.data.quarantine import Failure, Progress, call_on_files
 from dalsegno.data.tables import Entry, Reject, write_corpus
 from dalsegno.study import Dataset, FolderSource, Music21Source
@@ -24,7 +24,8 @@ def build(dataset: Dataset, folder: Path, jobs: int = 2, root: Path = Path()) ->
 
     Raises:
         FileNotFoundError: the source is missing or empty.
-        ValueError: more than `max_rejects` of the files could not be read; names the commonest reasons.
+        ValueError: more than `max_rejects` of the music files could not be read; names the commonest reasons. Files
+            that do not claim to be music (labels, texts) are rejects, but do not count here.
     """
     files = list_source(dataset.source, root)
     build_files(dataset.source, files, folder, dataset.max_rejects, jobs)
@@ -41,7 +42,11 @@ def build_files(
     for index, file in enumerate(files):
         try:
             digests[index] = sha256(file.location)
-            readable.append(index)
+            if isinstance(source, FolderSource) and not file.path.lower().endswith(MIDI_SUFFIXES):
+                reason = f"not a MIDI file (its name does not end in {' or '.join(MIDI_SUFFIXES)})"
+                rejects.append(Reject(file.path, digests[index], "list", reason))
+            else:
+                readable.append(index)
         except OSError as error:
             rejects.append(Reject(file.path, "", "read", f"{type(error).__name__}: {error.strerror}"))
     entries: list[Entry] = []
@@ -64,12 +69,16 @@ def build_files(
 def _check(files: Sequence[SourceFile], entries: Sequence[Entry], rejects: Sequence[Reject], limit: float) -> None:
     if len(files) != len(entries) + len(rejects):
         raise AssertionError(f"{len(files)} files found, but {len(entries)} pieces and {len(rejects)} rejects")
-    if entries and len(rejects) <= limit * len(files):
+    unreadable = [reject for reject in rejects if reject.stage != "list"]
+    music = len(entries) + len(unreadable)
+    if entries and len(unreadable) <= limit * music:
         return
-    reasons = Counter(reject.reason for reject in rejects).most_common(3)
+    if not music:
+        raise ValueError(f"none of the {len(files)} files is a MIDI file (first: {files[0].path}): correct `path`")
+    reasons = Counter(reject.reason for reject in unreadable).most_common(3)
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
-    example = min(reject.path for reject in rejects)
+    example = min(reject.path for reject in unreadable)
     raise ValueError(
-        f"{len(rejects)} of {len(files)} files cannot be read, more than max_rejects ({limit:g}) allows: {told} "
+        f"{len(unreadable)} of {music} files cannot be read, more than max_rejects ({limit:g}) allows: {told} "
         f"(first: {example}). Remove these files from the source, or raise max_rejects."
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from dalsegno.data.manifest import MIDI_SUFFIXES
 from dalsegno.data.tables import DRUMS, TICKS_PER_QUARTER, Music, Note
 
 
@@ -15,8 +14,6 @@ def read(path: Path) -> Music:
     Raises:
         ValueError: the file is no MIDI file, or holds no note.
     """
-    if not path.name.lower().endswith(MIDI_SUFFIXES):
-        raise ValueError(f"not a MIDI file (its name does not end in {' or '.join(MIDI_SUFFIXES)})")
     content = path.read_bytes()
     _check_chunks(content)
 
@@ -61,9 +58,13 @@ def _check_chunks(content: bytes) -> None:
         raise ValueError("the file is empty (0 bytes)")
     if content[:4] != b"MThd":
         raise ValueError("not a MIDI file (it does not start with MThd)")
+    tracks = int.from_bytes(content[10:12], "big")
     position = 0
     while position + 8 <= len(content):
-        length = int.from_bytes(content[position + 4 : position + 8], "big")
-        position += 8 + length
+        tracks -= content[position : position + 4] == b"MTrk"
+        position += 8 + int.from_bytes(content[position + 4 : position + 8], "big")
+        # What follows the last announced track is no music.
+        if tracks == 0:
+            break
     if position > len(content):
         raise ValueError(f"the file is torn: its last chunk lacks {position - len(content)} bytes")
