@@ -81,7 +81,9 @@ def test_a_model_a_metric_and_a_dataset(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "p")
     library = project.root / "src/dalsegno"
     (library / "models/uniform.py").write_text(MODEL)
-    add_line(library / "models/registry.py", "FAMILIES: dict[str, str] = {", '    "uniform": "dalsegno.models.uniform",')
+    add_line(
+        library / "models/registry.py", "FAMILIES: dict[str, str] = {", '    "uniform": "dalsegno.models.uniform",'
+    )
     (library / "metrics/letters.py").write_text(METRIC)
     add_line(
         library / "metrics/registry.py",
@@ -102,7 +104,9 @@ def test_a_model_a_metric_and_a_dataset(tmp_path: Path) -> None:
     nll = [row for row in rows if row["metric"] == "nll" and row["split"] == "test" and row["seed"] == "0"]
     assert [(row["dataset"], row["model"], row["unit"]) for row in nll] == [("others", "flat", "nats/token")]
     assert float(nll[0]["value"]) == pytest.approx(math.log(47), rel=1e-6)
-    measured = {row["model"]: float(row["value"]) for row in rows if row["metric"] == "share_of_a" and row["seed"] != "all"}
+    measured = {
+        row["model"]: float(row["value"]) for row in rows if row["metric"] == "share_of_a" and row["seed"] != "all"
+    }
     assert measured.keys() == {"flat", "held_out", "train", "shuffled", "noise"}
     assert "share of a" in (project.root / "results/studies/tiny/report.html").read_text().lower()
 
@@ -123,11 +127,26 @@ def test_bad_files_cost_only_themselves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "told"),
     [
-        (lambda study: study["models"]["lstm"]["config"].update(featurs=3), "models.lstm.config.featurs: unknown key; did you mean 'features'?"),
-        (lambda study: study["models"]["ngram"].update(training={}), "models.ngram.training: the family 'ngram' is fitted in closed form"),
-        (lambda study: study["models"]["lstm"].pop("training"), "models.lstm.training: the family 'lstm' needs this section"),
-        (lambda study: study["datasets"]["tunes"]["source"].update(path="nowhere"), "datasets.tunes.source: the source folder nowhere does not exist"),
-        (lambda study: study["datasets"]["tunes"].update(split={"kind": "table", "path": "no.csv"}), "datasets.tunes.split.path: cannot read"),
+        (
+            lambda study: study["models"]["lstm"]["config"].update(featurs=3),
+            "models.lstm.config.featurs: unknown key; did you mean 'features'?",
+        ),
+        (
+            lambda study: study["models"]["ngram"].update(training={}),
+            "models.ngram.training: the family 'ngram' is fitted in closed form",
+        ),
+        (
+            lambda study: study["models"]["lstm"].pop("training"),
+            "models.lstm.training: the family 'lstm' needs this section",
+        ),
+        (
+            lambda study: study["datasets"]["tunes"]["source"].update(path="nowhere"),
+            "datasets.tunes.source: the source folder nowhere does not exist",
+        ),
+        (
+            lambda study: study["datasets"]["tunes"].update(split={"kind": "table", "path": "no.csv"}),
+            "datasets.tunes.split.path: cannot read",
+        ),
         (lambda study: study.update(seedz=[1]), "tiny.yaml is not a valid study:"),
     ],
 )

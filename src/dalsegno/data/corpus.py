@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dalsegno.data.manifest import SourceFile, list_source, sha256
+from dalsegno.data.manifest import MIDI_SUFFIXES, SourceFile, list_source, sha256
 from dalsegno.data.options import FolderSource, Source
 from dalsegno.data.quarantine import Failure, Progress, call_on_files
 from dalsegno.data.readers import READERS
@@ -28,7 +28,8 @@ def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root:
 
     Raises:
         FileNotFoundError: the source is missing or empty.
-        ValueError: more than `max_rejects` of the files could not be read; names the commonest reasons.
+        ValueError: more than `max_rejects` of the music files could not be read; names the commonest reasons. Files
+            that do not claim to be music (labels, texts) are rejects, but do not count here.
     """
     build_files(source, list_source(source, root), folder, max_rejects, jobs)
 
@@ -42,7 +43,11 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
     for index, file in enumerate(files):
         try:
             digests[index] = sha256(file.location)
-            readable.append(index)
+            if isinstance(source, FolderSource) and not file.path.lower().endswith(MIDI_SUFFIXES):
+                reason = f"not a MIDI file (its name does not end in {' or '.join(MIDI_SUFFIXES)})"
+                rejects.append(Reject(file.path, digests[index], "list", reason))
+            else:
+                readable.append(index)
         except OSError as error:
             rejects.append(Reject(file.path, "", "read", f"{type(error).__name__}: {error.strerror}"))
     entries: list[Entry] = []
@@ -65,12 +70,16 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
 def _check(files: Sequence[SourceFile], entries: Sequence[Entry], rejects: Sequence[Reject], limit: float) -> None:
     if len(files) != len(entries) + len(rejects):
         raise AssertionError(f"{len(files)} files found, but {len(entries)} pieces and {len(rejects)} rejects")
-    if entries and len(rejects) <= limit * len(files):
+    unreadable = [reject for reject in rejects if reject.stage != "list"]
+    music = len(entries) + len(unreadable)
+    if entries and len(unreadable) <= limit * music:
         return
-    reasons = Counter(reject.reason for reject in rejects).most_common(3)
+    if not music:
+        raise ValueError(f"none of the {len(files)} files is a MIDI file (first: {files[0].path}): correct `path`")
+    reasons = Counter(reject.reason for reject in unreadable).most_common(3)
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
-    example = min(reject.path for reject in rejects)
+    example = min(reject.path for reject in unreadable)
     raise ValueError(
-        f"{len(rejects)} of {len(files)} files cannot be read, more than max_rejects ({limit:g}) allows: {told} "
+        f"{len(unreadable)} of {music} files cannot be read, more than max_rejects ({limit:g}) allows: {told} "
         f"(first: {example}). Remove these files from the source, or raise max_rejects."
     )

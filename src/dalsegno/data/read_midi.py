@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from dalsegno.data.manifest import MIDI_SUFFIXES
 from dalsegno.data.tables import DRUMS, TICKS_PER_QUARTER, Music, Note
 
 
@@ -15,15 +14,17 @@ def read(path: Path) -> Music:
     Raises:
         ValueError: the file is no MIDI file, or holds no note.
     """
-    if not path.name.lower().endswith(MIDI_SUFFIXES):
-        raise ValueError(f"not a MIDI file (its name does not end in {' or '.join(MIDI_SUFFIXES)})")
-    if path.stat().st_size == 0:
-        raise ValueError("the file is empty (0 bytes)")
+    content = path.read_bytes()
+    _check_chunks(content)
 
     from symusic import Score
     from symusic.core import ScoreTick
 
-    score = cast(ScoreTick, Score(path)).resample(TICKS_PER_QUARTER, min_dur=1)
+    try:
+        score = cast(ScoreTick, Score.from_midi(content)).resample(TICKS_PER_QUARTER, min_dur=1)
+    except RuntimeError as error:
+        # The rest of symusic's message depends on what stands in memory behind the file.
+        raise ValueError("a track chunk is malformed (symusic)") from error
     tracks = [track for track in score.tracks if len(track.notes)]
     notes = tuple(
         Note(index, note.time, note.pitch, note.duration, DRUMS if track.is_drum else track.program, note.velocity)
@@ -45,3 +46,25 @@ def read(path: Path) -> Music:
             for key in score.key_signatures
         ),
     )
+
+
+def _check_chunks(content: bytes) -> None:
+    """Refuse what is no MIDI file or a torn one: symusic may read beyond the end of the latter.
+
+    Raises:
+        ValueError: the reason.
+    """
+    if not content:
+        raise ValueError("the file is empty (0 bytes)")
+    if content[:4] != b"MThd":
+        raise ValueError("not a MIDI file (it does not start with MThd)")
+    tracks = int.from_bytes(content[10:12], "big")
+    position = 0
+    while position + 8 <= len(content):
+        tracks -= content[position : position + 4] == b"MTrk"
+        position += 8 + int.from_bytes(content[position + 4 : position + 8], "big")
+        # What follows the last announced track is no music.
+        if tracks == 0:
+            break
+    if position > len(content):
+        raise ValueError(f"the file is torn: its last chunk lacks {position - len(content)} bytes")
