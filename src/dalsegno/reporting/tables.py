@@ -59,7 +59,7 @@ class Run:
         best_step: step of the checkpoint; steps: steps that were taken.
         valid_nll: best validation NLL during training, nats a token.
         stopped_by: why training ended.
-        spec: digest of the training job's `spec.json`.
+        spec: digest of the training job's spec.
     """
 
     run: str
@@ -77,9 +77,9 @@ class Run:
 
 
 def make_run(
-    run: str, dataset: str, representation: str, model: str, seed: int, family: str, summary: Path, spec: Path
+    run: str, dataset: str, representation: str, model: str, seed: int, family: str, spec: str, summary: Path
 ) -> Run:
-    """The row of one run, from its `summary.json` and the `spec.json` beside it."""
+    """The row of one run, from its labels, its spec's digest and its `summary.json`."""
     result = json.loads(Path(summary).read_text())
     return Run(
         run=run,
@@ -93,7 +93,7 @@ def make_run(
         steps=int(result["steps"]),
         valid_nll=float(result["best_valid_nll"]),
         stopped_by=str(result["stopped_by"]),
-        spec=digest(spec),
+        spec=spec,
     )
 
 

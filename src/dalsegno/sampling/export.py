@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -105,12 +103,6 @@ def write(folder: Path, pieces: list[Notes], seconds: float = 20.0, qpm: float =
         if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, seconds):
             silent.append(number)
     return silent
-
-
-def read_spec(path: Path) -> dict[str, Any]:
-    """The spec of a job's `spec.json`, for what must be known before its recording starts."""
-    spec: dict[str, Any] = json.loads(Path(path).read_text())["spec"]
-    return spec
 
 
 @cache

@@ -1,0 +1,142 @@
+"""The small interface that every model family speaks, and the checkpoint that carries a trained model.
+
+Legend of shape suffixes: B sequences of a batch, T steps, K tokens a step, V vocabulary, S grammar states,
+D features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
+from safetensors.numpy import save as to_bytes
+
+from dalsegno.models.registry import FAMILIES
+from dalsegno.representations.base import Grammar, Vocabulary
+
+Arrays = dict[str, np.ndarray]
+
+
+class FamilyConfig(BaseModel):
+    """A family's hyper-parameters: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `generate` is asked for: one sequence a prompt.
+
+    Attributes:
+        prompts: `tokens_TxK` that each sequence begins with, possibly of no steps.
+        steps: length at most, prompt included.
+        grammar: which tokens may follow; never violated after the prompt.
+        temperature: divides the logits.
+        top_k: keep the k likeliest tokens, 0 keeps all.
+        top_p: keep the likeliest tokens of this joint probability (nucleus; Holtzman et al. 2020).
+        seed: the same seed gives the same sequences.
+        bars: a sequence ends before symbol `bar` occurs once more than this; None where steps carry time.
+        bar: the symbol that begins a bar, or None.
+    """
+
+    prompts: Sequence[np.ndarray]
+    steps: int
+    grammar: Grammar
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    bars: int | None = None
+    bar: int | None = None
+
+
+class Trained(Protocol):
+    """A trained model."""
+
+    def log_probs(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`logp_TxK` (float32, nats) of each `tokens_TxK`.
+
+        The joint chain rule: token k of step t given all earlier steps and the tokens before k of step t; the
+        first step is predicted too.
+        """
+        ...
+
+    def generate(self, request: Request) -> list[np.ndarray]:
+        """One `tokens_TxK` (int16) a prompt, prompt and end symbol included."""
+        ...
+
+
+class Family(Protocol):
+    """What a family's module exports.
+
+    Besides, exactly one of
+    `Network(config, vocabulary, rngs)`, a `dalsegno.models.steps.StepModel` that gradient descent trains, or
+    `fit(config, packed, augmentation, seed) -> Arrays`, for what is fitted in closed form.
+    """
+
+    Config: type[FamilyConfig]
+    SUPPORTS: frozenset[str]
+
+    def load(self, config: Any, vocabulary: Vocabulary, arrays: Arrays) -> Trained: ...
+
+
+def family(name: str) -> Any:
+    """The module (a `Family`) registered under `name`.
+
+    Raises:
+        ValueError: no such family; the message names those that exist.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"no model family {name!r}; there are {', '.join(sorted(FAMILIES))}")
+    return importlib.import_module(FAMILIES[name])
+
+
+def digest(vocabulary: Vocabulary) -> str:
+    """SHA-256 of everything a model knows of its representation."""
+    return hashlib.sha256(json.dumps(asdict(vocabulary), sort_keys=True).encode()).hexdigest()
+
+
+def save(path: Path, name: str, config: FamilyConfig, vocabulary: Vocabulary, arrays: Arrays) -> None:
+    """Write a checkpoint that `load` reads; equal contents give equal bytes."""
+    about = {"family": name, "config": config.model_dump(mode="json"), "vocabulary": digest(vocabulary)}
+    write_arrays(path, arrays, about)
+
+
+def load(path: Path, vocabulary: Vocabulary) -> Trained:
+    """The trained model in the checkpoint at `path`.
+
+    Raises:
+        ValueError: the checkpoint was trained on another vocabulary.
+    """
+    arrays, about = read_arrays(path)
+    if about["vocabulary"] != digest(vocabulary):
+        raise ValueError(f"{path} was trained on another vocabulary than the given one ({vocabulary.kind})")
+    module = family(about["family"])
+    trained: Trained = module.load(module.Config(**about["config"]), vocabulary, arrays)
+    return trained
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Arrays and a JSON document as one safetensors file, replaced as a whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    partial.write_bytes(to_bytes(ordered, {"about": json.dumps(about, sort_keys=True)}))
+    os.replace(partial, path)
+
+
+def read_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """What `write_arrays` wrote."""
+    with safe_open(path, framework="numpy") as tensors:
+        about = json.loads(tensors.metadata()["about"])
+        return {name: tensors.get_tensor(name) for name in tensors.keys()}, about

@@ -1,0 +1,187 @@
+"""A trained neural model: likelihood of whole pieces, and generation in one compiled loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dalsegno.models import filters, steps
+from dalsegno.models.base import Arrays, Request
+from dalsegno.representations.base import Vocabulary
+
+SHORTEST_BUCKET = 256
+TOKENS_A_BATCH = 4096
+
+
+def named(tree: Any) -> dict[str, jax.Array]:
+    """The arrays of an NNX state by dotted path."""
+    return {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(tree)}
+
+
+class Neural:
+    """A step model with its weights; a `dalsegno.models.base.Trained`.
+
+    Args:
+        model: the network; its own weights are replaced by `arrays`, if given.
+        vocabulary: of the representation.
+        arrays: weights by dotted path, as `arrays()` gives them.
+
+    Attributes:
+        graph: the network without its weights.
+        params: the weights, an NNX state.
+    """
+
+    def __init__(self, model: steps.StepModel, vocabulary: Vocabulary, arrays: Arrays | None = None) -> None:
+        self.graph, self.params = nnx.split(model)
+        self.vocabulary = vocabulary
+        if arrays is not None:
+            self.set_arrays(arrays)
+        self._log_probs = jax.jit(self._batch_log_probs)
+
+    def arrays(self) -> Arrays:
+        """The weights by dotted path."""
+        return {name: np.array(value) for name, value in named(self.params).items()}
+
+    def set_arrays(self, arrays: Arrays) -> None:
+        """Replace the weights.
+
+        Raises:
+            ValueError: names or shapes differ from the network's.
+        """
+        own = named(self.params)
+        if {name: value.shape for name, value in own.items()} != {name: a.shape for name, a in arrays.items()}:
+            raise ValueError("the checkpoint's arrays are not those of this network")
+        flat = [
+            (path, leaf.replace(jnp.asarray(arrays[".".join(map(str, path))])))
+            for path, leaf in nnx.to_flat_state(self.params)
+        ]
+        self.params = nnx.from_flat_state(flat)
+
+    def _batch_log_probs(self, params: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+        model: steps.StepModel = nnx.merge(self.graph, params)
+        return model.log_probs(inputs, tokens_BxTxK)
+
+    def log_probs(self, pieces: Sequence[np.ndarray], params: Any = None) -> list[np.ndarray]:
+        """See `dalsegno.models.base.Trained`; `params` stands in for the model's own weights."""
+        params = self.params if params is None else params
+        result: list[np.ndarray] = [np.empty(0)] * len(pieces)
+        buckets: dict[int, list[int]] = {}
+        for index, piece in enumerate(pieces):
+            length = SHORTEST_BUCKET
+            while length < len(piece):
+                length *= 2
+            buckets.setdefault(length, []).append(index)
+        for length, members in sorted(buckets.items()):
+            rows = max(1, TOKENS_A_BATCH // length)
+            for first in range(0, len(members), rows):
+                batch = members[first : first + rows]
+                tokens, inputs = self._padded([pieces[i] for i in batch], rows, length)
+                logp = np.asarray(self._log_probs(params, inputs, tokens))
+                for row, i in enumerate(batch):
+                    result[i] = logp[row, : len(pieces[i])]
+        return result
+
+    def _padded(self, pieces: Sequence[np.ndarray], rows: int, length: int) -> tuple[np.ndarray, steps.Inputs]:
+        width = self.vocabulary.width
+        tokens = np.zeros((rows, length, width), np.int32)
+        inputs = steps.Inputs(
+            np.zeros((rows, length, width), np.int32),
+            np.zeros((rows, length, width), np.int32),
+            np.zeros((rows, length), np.int32),
+        )
+        for row, piece in enumerate(pieces):
+            tokens[row, : len(piece)] = piece
+            for target, source in zip(inputs, steps.inputs_of(piece, self.vocabulary), strict=True):
+                target[row, : len(piece)] = source
+        return tokens, inputs
+
+    def generate(self, request: Request) -> list[np.ndarray]:
+        """See `dalsegno.models.base.Trained`; all sequences in one batch and one compiled loop."""
+        batch, width = len(request.prompts), self.vocabulary.width
+        lengths = np.array([len(prompt) for prompt in request.prompts], np.int32)
+        prompts = np.zeros((batch, request.steps, width), np.int32)
+        for row, prompt in enumerate(request.prompts):
+            prompts[row, : len(prompt)] = prompt[: request.steps]
+        options = (request.temperature, request.top_k, request.top_p, request.bar, request.bars)
+        loop = jax.jit(partial(self._generate, options=options))
+        tokens, ends = loop(
+            self.params,
+            prompts,
+            lengths,
+            request.grammar.allowed_SxV,
+            request.grammar.next_SxV.astype(np.int32),
+            np.int32(request.grammar.start),
+            jax.random.key(request.seed),
+        )
+        tokens, ends = np.asarray(tokens, np.int16), np.asarray(ends)
+        return [tokens[row, : ends[row]] for row in range(batch)]
+
+    def _generate(
+        self,
+        params: Any,
+        prompts_BxTxK: jax.Array,
+        lengths_B: jax.Array,
+        allowed_SxV: jax.Array,
+        next_SxV: jax.Array,
+        start: jax.Array,
+        key: jax.Array,
+        options: tuple[float, int, float, int | None, int | None],
+    ) -> tuple[jax.Array, jax.Array]:
+        """Fixed buffers: `tokens_BxTxK` and the length of each sequence."""
+        temperature, top_k, top_p, bar, bars = options
+        model: steps.StepModel = nnx.merge(self.graph, params)
+        vocabulary = self.vocabulary
+        batch, total, width = prompts_BxTxK.shape
+
+        def unfinished(carry: tuple[Any, ...]) -> jax.Array:
+            t, _, _, _, _, _, _, done_B, _ = carry
+            return (t < total) & ~jnp.all(done_B)
+
+        def write(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+            t, buffer, state, previous, runs, automaton_B, bars_B, done_B, ends_B = carry
+            inputs = steps.Inputs(previous, runs, jnp.full(batch, t % vocabulary.period))
+            state, trunk = model.advance(state, model.embedding(inputs))
+            given = jax.lax.dynamic_index_in_dim(prompts_BxTxK, t, axis=1, keepdims=False)
+            step_key = jax.random.fold_in(key, t)
+            tokens = jnp.zeros((batch, width), jnp.int32)
+            for k, head in enumerate(model.heads):
+                scores = filters.restrict(
+                    head(trunk, inputs, tokens), allowed_SxV[automaton_B], temperature, top_k, top_p, jnp
+                )
+                drawn = jax.random.categorical(jax.random.fold_in(step_key, k), scores)
+                token = jnp.where(t < lengths_B, given[:, k], drawn)
+                tokens = tokens.at[:, k].set(token)
+                automaton_B = next_SxV[automaton_B, token]
+            # What would begin one bar too many is not written; the end symbol is.
+            over_B = done_B
+            if bar is not None and bars is not None:
+                bars_B = bars_B + jnp.any(tokens == bar, axis=-1)
+                over_B = over_B | (bars_B > bars)
+            ends_B = jnp.where(over_B, ends_B, t + 1)
+            done_B = over_B
+            if vocabulary.eos is not None:
+                done_B = done_B | jnp.any(tokens == vocabulary.eos, axis=-1)
+            buffer = jax.lax.dynamic_update_index_in_dim(buffer, tokens, t, axis=1)
+            runs = steps.next_runs(runs, previous, tokens)
+            return t + 1, buffer, state, tokens, runs, automaton_B, bars_B, done_B, ends_B
+
+        nothing = jnp.zeros(batch, jnp.int32)
+        carry = (
+            jnp.int32(0),
+            jnp.zeros_like(prompts_BxTxK),
+            model.start(batch),
+            jnp.full((batch, width), vocabulary.size, jnp.int32),
+            jnp.zeros((batch, width), jnp.int32),
+            jnp.full(batch, start),
+            nothing,
+            jnp.zeros(batch, bool),
+            nothing,
+        )
+        final = jax.lax.while_loop(unfinished, write, carry)
+        return final[1], final[8]

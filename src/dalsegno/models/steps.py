@@ -1,0 +1,237 @@
+"""What frame-wise neural models share: inputs of a step, the heads that write it, and how it is fed.
+
+At step t a trunk sees the tokens of step t - 1, how long each voice has held its token, and the metrical phase.
+K heads write the step one token after the other; head k sees the trunk, the tokens before k and, for voices,
+intervals, which hold in every transposition.
+
+Legend of shape suffixes: B sequences, T steps, K tokens a step, V vocabulary, D trunk features, H head features.
+Functions with the suffix `___` accept any leading axes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dalsegno.representations.base import Vocabulary
+
+LONGEST_RUN = 16
+
+
+class Inputs(NamedTuple):
+    """What is known before a step is written; arrays of NumPy or JAX.
+
+    Attributes:
+        previous_BxTxK: the tokens of the step before; V before the first step.
+        runs_BxTxK: steps for which each voice has held its token, at most `LONGEST_RUN`; 0 before the first step.
+        phase_BxT: step modulo the vocabulary's period.
+    """
+
+    previous_BxTxK: Any
+    runs_BxTxK: Any
+    phase_BxT: Any
+
+
+def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
+    """The inputs of every step of one piece (no B axis)."""
+    steps, width = tokens_TxK.shape
+    previous = np.full((steps, width), vocabulary.size, np.int32)
+    previous[1:] = tokens_TxK[:-1]
+    changed = np.ones((steps, width), bool)
+    changed[1:-1] = tokens_TxK[1:-1] != tokens_TxK[:-2]
+    index = np.arange(steps)[:, None]
+    since = np.maximum.accumulate(np.where(changed, index, 0), axis=0)
+    runs = np.zeros((steps, width), np.int32)
+    runs[1:] = np.minimum(index - since + 1, LONGEST_RUN)[:-1]
+    return Inputs(previous, runs, np.arange(steps, dtype=np.int32) % vocabulary.period)
+
+
+def next_runs(runs___xK: jax.Array, previous___xK: jax.Array, tokens___xK: jax.Array) -> jax.Array:
+    """Run lengths after a step has been written."""
+    return jnp.where(tokens___xK == previous___xK, jnp.minimum(runs___xK + 1, LONGEST_RUN), 1)
+
+
+@jax.custom_vjp
+def lookup(table_VxD: jax.Array, ids___: jax.Array) -> jax.Array:
+    """Rows of a table. The gradient is a product with one-hot rows: scatter-add is slow on CPUs."""
+    return table_VxD[ids___]
+
+
+def _lookup_forward(table_VxD: jax.Array, ids___: jax.Array) -> tuple[jax.Array, tuple[jax.Array, int]]:
+    return table_VxD[ids___], (ids___, table_VxD.shape[0])
+
+
+def _lookup_backward(saved: tuple[jax.Array, int], grad___xD: jax.Array) -> tuple[jax.Array, None]:
+    ids, size = saved
+    one_hot = jax.nn.one_hot(ids.reshape(-1), size, dtype=grad___xD.dtype)
+    return one_hot.T @ grad___xD.reshape(-1, grad___xD.shape[-1]), None
+
+
+lookup.defvjp(_lookup_forward, _lookup_backward)
+
+
+@jax.custom_vjp
+def shifted(relative___xR: jax.Array, previous___: jax.Array) -> jax.Array:
+    """Scores of tokens from scores of intervals.
+
+    Args:
+        relative___xR: R = 2V scores of the intervals -V … V - 1 from the previous token.
+        previous___: the previous token, 0 … V.
+
+    Returns:
+        `scores___xV`, entry v being that of the interval v - previous.
+    """
+    size = relative___xR.shape[-1] // 2
+    index = jnp.arange(size) - previous___[..., None] + size
+    return jnp.take_along_axis(relative___xR, index, axis=-1)
+
+
+def _shifted_forward(relative___xR: jax.Array, previous___: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return shifted(relative___xR, previous___), previous___
+
+
+def _shifted_backward(previous___: jax.Array, grad___xV: jax.Array) -> tuple[jax.Array, None]:
+    size = grad___xV.shape[-1]
+    index = jnp.arange(2 * size) + previous___[..., None] - size
+    inside = (index >= 0) & (index < size)
+    grad = jnp.take_along_axis(grad___xV, jnp.clip(index, 0, size - 1), axis=-1)
+    return jnp.where(inside, grad, 0), None
+
+
+shifted.defvjp(_shifted_forward, _shifted_backward)
+
+
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key."""
+    dropped = round(rate * 256)
+    if key is None or dropped == 0:
+        return x
+    # One random byte an entry: random bits are a visible share of a small model's training step.
+    keep = jax.random.bits(key, x.shape, jnp.uint8) >= dropped
+    return jnp.where(keep, x * (256 / (256 - dropped)), 0)
+
+
+def linear(rngs: nnx.Rngs, rows: int, columns: int, scale: float = 1.0) -> nnx.Param[jax.Array]:
+    """A weight matrix whose product with unit inputs has variance `scale`²."""
+    return nnx.Param(jax.random.normal(rngs.params(), (rows, columns)) * (scale / rows**0.5))
+
+
+def table(rngs: nnx.Rngs, rows: int, columns: int, scale: float) -> nnx.Param[jax.Array]:
+    """An embedding table whose entries have the standard deviation `scale`."""
+    return nnx.Param(jax.random.normal(rngs.params(), (rows, columns)) * scale)
+
+
+class Embedding(nnx.Module):
+    """Embeds what is known before a step as one vector.
+
+    Args:
+        vocabulary: of the representation.
+        features: D.
+        rngs: for the initial values.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, features: int, rngs: nnx.Rngs) -> None:
+        width, size = vocabulary.width, vocabulary.size
+        self.tokens = nnx.List([table(rngs, size + 1, features, width**-0.5) for _ in range(width)])
+        held = width if width > 1 else 0
+        self.runs = nnx.List([table(rngs, LONGEST_RUN + 1, features, 0.5 * width**-0.5) for _ in range(held)])
+        self.phase = table(rngs, vocabulary.period, features, 0.5) if vocabulary.period > 1 else None
+
+    def __call__(self, inputs: Inputs) -> jax.Array:
+        """`x_BxTxD`; without the T axis if the inputs have none."""
+        x = sum(lookup(one[...], inputs.previous_BxTxK[..., k]) for k, one in enumerate(self.tokens))
+        x += sum(lookup(one[...], inputs.runs_BxTxK[..., k]) for k, one in enumerate(self.runs))
+        if self.phase is not None:
+            x += lookup(self.phase[...], inputs.phase_BxT)
+        return x
+
+
+class Head(nnx.Module):
+    """Writes token k of a step.
+
+    Args:
+        k: which token.
+        vocabulary: of the representation.
+        features: D, of the trunk.
+        hidden: H, width of the hidden layer.
+        rngs: for the initial values.
+    """
+
+    def __init__(self, k: int, vocabulary: Vocabulary, features: int, hidden: int, rngs: nnx.Rngs) -> None:
+        size = vocabulary.size
+        self.k = k
+        self.size = size
+        self.trunk = linear(rngs, features, hidden)
+        self.bias = nnx.Param(jnp.zeros(hidden))
+        self.absolute = linear(rngs, hidden, size, 0.5)
+        self.offset = nnx.Param(jnp.zeros(size))
+        voices = vocabulary.width > 1
+        self.relative = linear(rngs, hidden, 2 * size, 0.5) if voices else None
+        self.run = table(rngs, LONGEST_RUN + 1, hidden, 0.3) if voices else None
+        self.phase = table(rngs, vocabulary.period, hidden, 0.3) if vocabulary.period > 1 else None
+        self.previous = table(rngs, size + 1, hidden, 0.3) if voices else None
+        self.tokens = nnx.List([table(rngs, size, hidden, 0.3) for _ in range(k)])
+        self.motions = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
+        self.chords = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
+
+    def __call__(self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+        """`logits_BxTxV` of token k; of the step's own tokens only those before k are read."""
+        x = trunk_BxTxD @ self.trunk[...] + self.bias[...]
+        own = inputs.previous_BxTxK[..., self.k]
+        if self.previous is not None:
+            x += lookup(self.previous[...], own)
+        if self.run is not None:
+            x += lookup(self.run[...], inputs.runs_BxTxK[..., self.k])
+        if self.phase is not None:
+            x += lookup(self.phase[...], inputs.phase_BxT)
+        for j in range(self.k):
+            token = tokens_BxTxK[..., j]
+            x += lookup(self.tokens[j][...], token)
+            x += lookup(self.motions[j][...], token - inputs.previous_BxTxK[..., j] + self.size)
+            x += lookup(self.chords[j][...], token - own + self.size)
+        x = jax.nn.relu(x)
+        logits = x @ self.absolute[...] + self.offset[...]
+        if self.relative is not None:
+            logits += shifted(x @ self.relative[...], own)
+        return logits
+
+
+class StepModel(nnx.Module):
+    """A frame-wise model; a family adds the trunk.
+
+    Args:
+        vocabulary: of the representation.
+        features: D.
+        hidden: H, width of the heads' hidden layers.
+        rngs: for the initial values.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, features: int, hidden: int, rngs: nnx.Rngs) -> None:
+        self.embedding = Embedding(vocabulary, features, rngs)
+        self.heads = nnx.List([Head(k, vocabulary, features, hidden, rngs) for k in range(vocabulary.width)])
+
+    def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
+        """`trunk_BxTxD` of whole windows; step t sees steps up to t. Dropout only with a key."""
+        raise NotImplementedError
+
+    def start(self, batch: int) -> Any:
+        """The state before the first step of `batch` sequences, a tree of arrays."""
+        raise NotImplementedError
+
+    def advance(self, state: Any, x_BxD: jax.Array) -> tuple[Any, jax.Array]:
+        """One step: the next state and `trunk_BxD`, equal to `trunk`'s up to rounding."""
+        raise NotImplementedError
+
+    def log_probs(self, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """`logp_BxTxK` in nats of given tokens; in training with the dropout of `key`."""
+        trunk = self.trunk(self.embedding(inputs), key)
+        each = []
+        for k, head in enumerate(self.heads):
+            logits = head(trunk, inputs, tokens_BxTxK)
+            chosen = jnp.take_along_axis(logits, tokens_BxTxK[..., k, None], axis=-1)[..., 0]
+            each.append(chosen - jax.nn.logsumexp(logits, axis=-1))
+        return jnp.stack(each, axis=-1)
