@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import symusic
-from music import chorale
 
 from dalsegno.data.notes import make_notes
 from dalsegno.sampling.export import PEAK, SAMPLE_RATE, files, render, write, write_audio, write_midi
+
+from .music import chorale
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from music import chorale, write_corpus
 
 from dalsegno.data.notes import make_notes
 from dalsegno.gate import check, write_verdicts
@@ -27,6 +26,8 @@ from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
 from dalsegno.sampling.export import write
+
+from .music import chorale, write_corpus
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 NLL = {"gru": 0.5, "ngram": 0.9}
@@ -53,9 +54,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             (folder / "spec.json").write_text(json.dumps(content))
             summary = {"parameters": 1000, "best_step": 10, "best_valid_nll": nll, "steps": 20, "stopped_by": "steps"}
             (folder / "summary.json").write_text(json.dumps(summary))
-            runs.append(
-                make_run(name, "d", "voices", model, seed, model, folder / "summary.json", folder / "spec.json")
-            )
+            runs.append(make_run(name, "d", "voices", model, seed, model, "0123456789abcdef", folder / "summary.json"))
             steps = [0] if model == "ngram" else [0, 10, 20]
             lines = [{"step": step, "split": "valid", "nll": nll, "learning_rate": None} for step in steps]
             curves[name] = folder / "curves.jsonl"

@@ -125,19 +125,25 @@ def dots(
 def histogram(
     labels: Sequence[str],
     reference: Sequence[float] | None,
+    control: Sequence[float] | None,
     series: Sequence[tuple[int, Sequence[float] | None]],
     axis: str,
     alt: str,
 ) -> str:
-    """Shares of samples as lines over the held-out shares as bars; bins below one in a thousand are cut off."""
+    """Shares of samples as lines, held-out shares as bars, a control's as a dashed line.
+
+    Bins below one in a thousand are cut off.
+    """
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(2.8)
-        shares = [np.asarray(values) for values in (reference, *(values for _, values in series)) if values]
+        shares = [np.asarray(values) for values in (reference, control, *(values for _, values in series)) if values]
         everywhere = np.max(shares, axis=0) if shares else np.ones(len(labels))
         bins = _shown_bins(everywhere)
         x = np.arange(len(bins))
         if reference:
             axes.bar(x, np.asarray(reference)[bins], width=0.86, color=BAND, linewidth=0)
+        if control:
+            axes.plot(x, np.asarray(control)[bins], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
         for index, values in series:
             if values:
                 shown = np.asarray(values)[bins]

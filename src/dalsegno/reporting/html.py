@@ -193,6 +193,9 @@ def _distributions(
         series = groups.setdefault((dataset, representation), {}).setdefault((model, sampler), [])
         series.append(json.loads(Path(path).read_text(encoding="utf-8")))
     galleries = []
+    controls = {
+        dataset: json.loads(Path(path).read_text(encoding="utf-8")) for dataset, path in inputs.controls.items()
+    }
     for (dataset, representation), contents in groups.items():
         panels = []
         for metric in sorted({metric for parts in contents.values() for part in parts for metric in part}):
@@ -202,11 +205,12 @@ def _distributions(
                 shares = [part[metric]["shares"]["samples"] for part in parts if metric in part]
                 defined = [values for values in shares if values]
                 lines.append((colours[model], np.mean(defined, axis=0).tolist() if defined else None))
+            shuffled = controls.get(dataset, {}).get(metric, {}).get("shares", {}).get("shuffled")
             alt = (
                 f"Histogram of {first['axis']} on {dataset}, {representation}: bars of held-out music, lines of samples"
             )
             title = readable(metric.removesuffix("_distance"))
-            svg = figures.histogram(first["labels"], first["shares"]["held_out"], lines, first["axis"], alt)
+            svg = figures.histogram(first["labels"], first["shares"]["held_out"], shuffled, lines, first["axis"], alt)
             panels.append(Panel(title, svg))
         if panels:
             legend = _legend([model for model, _ in contents], colours)
