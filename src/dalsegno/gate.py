@@ -74,7 +74,7 @@ def _judge(rows: Sequence[Row], gate: dict[str, Any]) -> Verdict:
     passed = room(worst) >= 0
     limit = "max" if gate.get("max", math.inf) - worst.value == room(worst) else "min"
     relation = {("max", True): "at most", ("min", True): "at least", ("max", False): "above", ("min", False): "below"}
-    reason = f"{format_number(worst.value)} is {relation[limit, passed]} {gate[limit]} in {_name(worst)}"
+    reason = f"{worst.value:.6g} is {relation[limit, passed]} {gate[limit]} in {_name(worst)}"
     return Verdict(gate, passed, reason, worst.unit, worst.value, len(chosen))
 
 

@@ -37,7 +37,7 @@ ROWS = [
         ({"metric": "nll", "model": "lstm", "max": 9}, False, "no run has this metric"),
         ({"metric": "nlll", "max": 9}, False, "no run has this metric"),
         ({"metric": "broken", "max": 9}, False, "undefined for d-r-gru-s0"),
-        ({"metric": "nll", "model": "held_out", "max": 9}, False, "99.0 is above 9 in held_out"),
+        ({"metric": "nll", "model": "held_out", "max": 9}, False, "99 is above 9 in held_out"),
         ({"metric": "nll", "model": None, "max": 0.8}, True, "0.7 is at most 0.8 in d-r-gru-s1"),
     ],
 )

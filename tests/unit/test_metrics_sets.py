@@ -12,6 +12,8 @@ from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, Row, write_rows
 from tests.unit.music import chorale, write_corpus
 
+from .music import chorale, write_corpus
+
 IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="m", seed="0", sampler="plain")
 
 

@@ -33,7 +33,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "dalsegno",
     "font.family": "DejaVu Sans",
-    "font.size": 8.5,
+    "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": LINE,
@@ -69,6 +69,8 @@ class Dot:
 def learning_curves(curves: Sequence[tuple[int, Sequence[Mapping[str, object]]]], alt: str) -> str:
     """Validation NLL (bold) and training NLL (thin) over steps; a model without steps is a dashed line.
 
+    The frame holds what comes after the first tenth of the steps, since the fall before it says nothing of models.
+
     Args:
         curves: for each run the index of its model's colour and the rows of its `curves.jsonl`.
     """
@@ -81,10 +83,11 @@ def learning_curves(curves: Sequence[tuple[int, Sequence[Mapping[str, object]]]]
                     axes.axhline(points[0, 1], color=colour(index), linewidth=width, linestyle=(0, (4, 2)))
                 elif len(points):
                     axes.plot(*points.T, color=colour(index), linewidth=width, alpha=alpha)
+        axes.set_ylim(*_settled([rows for _, rows in curves]))
         axes.set_xlabel("optimizer step")
         axes.set_ylabel("NLL (nats/token)")
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         return _svg(figure, alt)
 
 
@@ -97,7 +100,7 @@ def dots(
 ) -> str:
     """A row a series, a dot a seed, with intervals; controls hollow below; the held-out value and interval behind."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(0.75 + 0.23 * (len(series) + len(controls)))
+        figure, axes = _axes(0.8 + 0.26 * (len(series) + len(controls)))
         value, low, high = band
         if np.isfinite([low, high]).all():
             axes.axvspan(low, high, color=BAND, linewidth=0)
@@ -115,34 +118,38 @@ def dots(
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(label)
         axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         return _svg(figure, alt)
 
 
 def histogram(
     labels: Sequence[str],
     reference: Sequence[float] | None,
+    control: Sequence[float] | None,
     series: Sequence[tuple[int, Sequence[float] | None]],
     axis: str,
     alt: str,
 ) -> str:
-    """Shares of samples as lines over the held-out shares as bars; bins below one in a thousand are cut off."""
+    """Shares of samples as lines, held-out shares as bars, a control's as a dashed line.
+
+    Bins below one in a thousand are cut off.
+    """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(2.5)
-        shares = [np.asarray(values) for values in (reference, *(values for _, values in series)) if values]
+        figure, axes = _axes(2.8)
+        shares = [np.asarray(values) for values in (reference, control, *(values for _, values in series)) if values]
         everywhere = np.max(shares, axis=0) if shares else np.ones(len(labels))
-        seen = np.flatnonzero(everywhere >= 1e-3)
-        first, last = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, len(labels))
-        x = np.arange(first, last)
+        bins = _shown_bins(everywhere)
+        x = np.arange(len(bins))
         if reference:
-            axes.bar(x, np.asarray(reference)[first:last], width=0.86, color=BAND, linewidth=0)
+            axes.bar(x, np.asarray(reference)[bins], width=0.86, color=BAND, linewidth=0)
+        if control:
+            axes.plot(x, np.asarray(control)[bins], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
         for index, values in series:
             if values:
-                axes.plot(
-                    x, np.asarray(values)[first:last], color=colour(index), marker="o", markersize=2.4, linewidth=1.1
-                )
-        ticks = x if len(x) <= 13 else _round_ticks(x, labels)
-        axes.set_xticks(ticks, [labels[int(i)] for i in ticks])
+                shown = np.asarray(values)[bins]
+                axes.plot(x, shown, color=colour(index), marker="o", markersize=2.6, linewidth=1.1)
+        ticks = x if len(x) <= 12 else x[_round_numbers([labels[i] for i in bins])]
+        axes.set_xticks(ticks, [labels[bins[i]] for i in ticks])
         axes.set_xlabel(axis)
         axes.set_ylabel("share of counts")
         axes.grid(axis="y")
@@ -151,21 +158,18 @@ def histogram(
 
 
 def piano_roll(notes: Notes, alt: str) -> str:
-    """Pitch over bars, one colour a track."""
+    """Pitch over bars, one colour a track; the piece must have notes."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(2.3)
-        end = int(notes.end.max()) if len(notes) else TICKS_PER_BAR
-        bars = -(-end // TICKS_PER_BAR)
-        pitch = notes.pitch if len(notes) else np.array([60])
+        figure, axes = _axes(2.5, 5.2)
+        bars = -(-int(notes.end.max()) // TICKS_PER_BAR)
         for order, track in enumerate(np.unique(notes.track).tolist()):
             axes.add_patch(_rectangles(notes[notes.track == track], colour(order)))
         axes.set_xlim(0, bars * TICKS_PER_BAR)
-        axes.set_ylim(int(pitch.min()) - 2, int(pitch.max()) + 3)
         step = max(1, -(-bars // 8))
         axes.set_xticks(np.arange(0, bars + 1, step) * TICKS_PER_BAR, [str(b + 1) for b in range(0, bars + 1, step)])
         octaves = np.arange(0, 128, 12)
         axes.set_yticks(octaves, [f"C{o // 12 - 1}" for o in octaves])
-        axes.set_ylim(int(pitch.min()) - 2, int(pitch.max()) + 3)
+        axes.set_ylim(int(notes.pitch.min()) - 2, int(notes.pitch.max()) + 3)
         axes.set_xlabel("bar")
         axes.grid(axis="both")
         return _svg(figure, alt)
@@ -180,6 +184,16 @@ def _rectangles(notes: Notes, face: str) -> PathPatch:
     return PathPatch(Outline(corners.astype(float), codes), facecolor=face, edgecolor="none")
 
 
+def _settled(curves: Sequence[Sequence[Mapping[str, object]]]) -> tuple[float, float]:
+    points = np.array([(row["step"], row["nll"]) for rows in curves for row in rows], float)
+    late = points[points[:, 0] >= points[:, 0].max() / 10, 1]
+    alone = [len(rows) == 1 for rows in curves]
+    flat = [float(str(rows[0]["nll"])) for rows, one in zip(curves, alone, strict=True) if one]
+    values = np.append(late, flat)
+    room = 0.05 * (values.max() - values.min()) or 0.1
+    return float(values.min() - room), float(values.max() + room)
+
+
 def _dot(axes: Axes, dot: Dot, y: float, ink: str, hollow: bool) -> None:
     if np.isfinite([dot.low, dot.high]).all():
         axes.plot([dot.low, dot.high], [y, y], color=ink, linewidth=1.4, solid_capstyle="butt")
@@ -189,15 +203,27 @@ def _dot(axes: Axes, dot: Dot, y: float, ink: str, hollow: bool) -> None:
         )
 
 
-def _round_ticks(x: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    numbers = np.array([float(labels[i]) for i in x])
-    span = numbers[-1] - numbers[0]
-    step = next(step for step in (0.25, 0.5, 1, 2, 3, 6, 12) if span / step <= 9)
-    return np.asarray(x[np.isclose(numbers / step, np.round(numbers / step), atol=1e-3)])
+def _shown_bins(shares: np.ndarray) -> list[int]:
+    """The range of bins that hold at least one in a thousand; without its empty bins, where most are empty."""
+    seen = np.flatnonzero(shares >= 1e-3)
+    if not len(seen):
+        return list(range(len(shares)))
+    span = range(int(seen[0]), int(seen[-1]) + 1)
+    return seen.tolist() if len(seen) < len(span) / 2 else list(span)
 
 
-def _axes(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def _round_numbers(labels: Sequence[str]) -> np.ndarray:
+    """Whether each label is a multiple of the smallest step that leaves at most nine."""
+    numbers = np.array([float(label) for label in labels])
+    for step in (0.25, 0.5, 1, 2, 3, 6, 12):
+        chosen = np.isclose(numbers / step, np.round(numbers / step), atol=1e-3)
+        if chosen.sum() <= 9:
+            break
+    return np.asarray(chosen)
+
+
+def _axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
@@ -210,7 +236,8 @@ def _svg(figure: Figure, alt: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"#0[0-9][0-9a]{2}[0-9a]{2}", lambda match: f"var(--{VARIABLES[match[0]]})", text)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    # Hundredths of a point are enough for outlines, and half the bytes.
+    text = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(\d+\.\d{2})\d+", r"\1", match[0]), text)
     label = alt.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 

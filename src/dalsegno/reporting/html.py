@@ -187,28 +187,34 @@ def _short_names(keys: Sequence[tuple[str, str, str]]) -> list[str]:
 def _distributions(
     inputs: ReportInputs, belongs: dict[str, tuple[str, str, str, str]], colours: dict[str, int]
 ) -> list[Gallery]:
-    by_dataset: dict[str, dict[tuple[str, str, str], list[dict[str, Any]]]] = {}
+    groups: dict[tuple[str, str], dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for (run, sampler), path in sorted(inputs.measures.items()):
         dataset, representation, model, _ = belongs[run]
-        key = (representation, model, sampler)
-        by_dataset.setdefault(dataset, {}).setdefault(key, []).append(json.loads(Path(path).read_text()))
+        series = groups.setdefault((dataset, representation), {}).setdefault((model, sampler), [])
+        series.append(json.loads(Path(path).read_text(encoding="utf-8")))
     galleries = []
-    for dataset, contents in by_dataset.items():
+    controls = {
+        dataset: json.loads(Path(path).read_text(encoding="utf-8")) for dataset, path in inputs.controls.items()
+    }
+    for (dataset, representation), contents in groups.items():
         panels = []
-        metrics = sorted({metric for parts in contents.values() for part in parts for metric in part})
-        for metric in metrics:
+        for metric in sorted({metric for parts in contents.values() for part in parts for metric in part}):
             first = next(part[metric] for parts in contents.values() for part in parts if metric in part)
             lines = []
-            for key, parts in contents.items():
+            for (model, _), parts in contents.items():
                 shares = [part[metric]["shares"]["samples"] for part in parts if metric in part]
                 defined = [values for values in shares if values]
-                lines.append((colours[key[1]], np.mean(defined, axis=0).tolist() if defined else None))
-            alt = f"Histogram of {first['axis']} on {dataset}: held-out music as bars, samples of each model as lines"
+                lines.append((colours[model], np.mean(defined, axis=0).tolist() if defined else None))
+            shuffled = controls.get(dataset, {}).get(metric, {}).get("shares", {}).get("shuffled")
+            alt = (
+                f"Histogram of {first['axis']} on {dataset}, {representation}: bars of held-out music, lines of samples"
+            )
             title = readable(metric.removesuffix("_distance"))
-            svg = figures.histogram(first["labels"], first["shares"]["held_out"], lines, first["axis"], alt)
+            svg = figures.histogram(first["labels"], first["shares"]["held_out"], shuffled, lines, first["axis"], alt)
             panels.append(Panel(title, svg))
         if panels:
-            galleries.append(Gallery(dataset, tuple(panels), _legend([key[1] for key in contents], colours)))
+            legend = _legend([model for model, _ in contents], colours)
+            galleries.append(Gallery(f"{dataset} · {representation}", tuple(panels), legend))
     return galleries
 
 

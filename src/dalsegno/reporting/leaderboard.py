@@ -169,7 +169,7 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
             about = f"{key[0]} · {key[2]} · " + (f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}")
             lines.append(Line((key[1], about), _cells(chosen, metrics), "model", colours[key[1]]))
         columns = tuple(Column(readable(metric), unit) for metric, unit in metrics)
-        tables.append(Table(dataset, ("Music",), columns, tuple(lines)))
+        tables.append(Table(f"{dataset}: all metrics", ("Music",), columns, tuple(lines)))
     return tables
 
 

@@ -13,7 +13,7 @@ from dalsegno.reporting.figures import piano_roll
 
 @dataclass(frozen=True)
 class Card:
-    """One piece; `audio` and `midi` are data URIs, `audio` empty where there is nothing to hear."""
+    """One piece; `audio` and `midi` are data URIs; `roll` and `audio` are empty where the piece is."""
 
     title: str
     file_name: str
@@ -40,14 +40,13 @@ def cards(folder: Path, limit: int, title: str, prefix: str) -> tuple[Card, ...]
     result = []
     for number, piece in zip(numbers, notes.pieces(numbers), strict=True):
         stem = Path(folder) / f"{number:03d}"
-        alt = f"Piano roll of {title} {number + 1}: {len(piece)} notes"
-        if len(piece):
-            alt += f", MIDI pitches {piece.pitch.min()} to {piece.pitch.max()}"
+        pitches = f", MIDI pitches {piece.pitch.min()} to {piece.pitch.max()}" if len(piece) else ""
+        alt = f"Piano roll of {title.lower()} {number + 1}: {len(piece)} notes{pitches}"
         result.append(
             Card(
                 title=f"{title} {number + 1}",
                 file_name=f"{prefix}-{number:03d}.mid",
-                roll=piano_roll(piece, alt),
+                roll=piano_roll(piece, alt) if len(piece) else "",
                 audio=data_uri(stem.with_suffix(".flac"), "audio/flac") if len(piece) else "",
                 midi=data_uri(stem.with_suffix(".mid"), "audio/midi"),
                 notes=len(piece),
