@@ -99,7 +99,7 @@ class Network(steps.StepModel):
         keys = [None] * (self.config.layers + 1) if key is None else list(jax.random.split(key, self.config.layers + 1))
         x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), self.config.dropout, keys[0])
         for inward, recurrent, bias, layer_key in zip(self.inward, self.recurrent, self.bias, keys[1:], strict=True):
-            x = recur(x @ inward[...] + bias[...], recurrent[...])
+            x = recur(steps.project(x, inward[...]) + bias[...], recurrent[...])
             x = steps.dropout(x, self.config.dropout, layer_key)
         return jnp.swapaxes(x, 0, 1)
 

@@ -89,7 +89,7 @@ class Block(nnx.Module):
         """Queries, keys and values, each BxHxTxC, unrotated."""
         batch, length, size = x_BxTxD.shape
         number = self.config.attention_heads
-        together = normalized(x_BxTxD, self.attention_scale[...]) @ self.query_key_value[...]
+        together = steps.project(normalized(x_BxTxD, self.attention_scale[...]), self.query_key_value[...])
         split = together.reshape(batch, length, 3, number, size // number)
         q, k, v = jnp.transpose(split, (2, 0, 3, 1, 4))
         return q, k, v
@@ -97,12 +97,12 @@ class Block(nnx.Module):
     def joined(self, mixed_BxHxTxC: jax.Array) -> jax.Array:
         """The attention branch's output, BxTxD."""
         batch, _, length, _ = mixed_BxHxTxC.shape
-        return jnp.swapaxes(mixed_BxHxTxC, 1, 2).reshape(batch, length, -1) @ self.mix[...]
+        return steps.project(jnp.swapaxes(mixed_BxHxTxC, 1, 2).reshape(batch, length, -1), self.mix[...])
 
     def feed(self, x_BxTxD: jax.Array) -> jax.Array:
         """The feed-forward branch's output, BxTxD."""
-        wide = normalized(x_BxTxD, self.feedforward_scale[...]) @ self.widen[...]
-        return jax.nn.gelu(wide) @ self.narrow[...]
+        wide = steps.project(normalized(x_BxTxD, self.feedforward_scale[...]), self.widen[...])
+        return steps.project(jax.nn.gelu(wide), self.narrow[...])
 
 
 def attend(q_BxHxTxC: jax.Array, k_BxHxTxC: jax.Array, v_BxHxTxC: jax.Array, span: int) -> jax.Array:

@@ -1,0 +1,206 @@
+"""Every family: probabilities, causality, caches, checkpoints."""
+
+import itertools
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tiny import CONFIGS, NEURAL, packed
+
+from dalsegno.models import base, registry
+from dalsegno.models.neural import Neural
+from dalsegno.models.steps import Inputs, inputs_of, next_runs
+from dalsegno.representations.base import Packed
+from dalsegno.study import Augmentation, Model, Sampler
+
+KINDS = ("voices", "events")
+
+
+@pytest.fixture(params=KINDS)
+def data(request, tmp_path) -> Packed:
+    return packed(tmp_path / "packed", request.param)
+
+
+def trained(name: str, data: Packed):
+    """A model of the family; a neural one keeps its initial values."""
+    module = base.family(name)
+    config = module.Config(**CONFIGS[name])
+    if name in NEURAL:
+        return Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
+    return module.load(config, data.vocabulary, module.fit(config, data, Augmentation(), 0))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_probabilities_of_a_step_sum_to_one(name, data):
+    vocabulary = data.vocabulary
+    piece = data.piece(9)[:7]
+    steps = list(itertools.product(range(vocabulary.size), repeat=vocabulary.width))
+    for at in (0, 6):
+        candidates = [np.concatenate([piece[:at], np.array([step], np.int16)]) for step in steps]
+        total = sum(np.exp(logp[at].sum(dtype=np.float64)) for logp in trained(name, data).log_probs(candidates))
+        assert total == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_token_depends_on_earlier_tokens_only(name, data):
+    model = trained(name, data)
+    piece = data.piece(0)[:9]
+    before = model.log_probs([piece])[0].reshape(-1)
+    for at in range(piece.size):
+        changed = piece.copy()
+        changed.reshape(-1)[at] = (changed.reshape(-1)[at] + 1) % data.vocabulary.size
+        after = model.log_probs([changed])[0].reshape(-1)
+        np.testing.assert_array_equal(before[:at], after[:at])
+        if name in NEURAL and at + 1 < piece.size:
+            assert before[at + 1] != after[at + 1]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_piece_scores_the_same_alone_and_among_others(name, data):
+    model = trained(name, data)
+    pieces = [data.piece(i) for i in range(6)]
+    together = model.log_probs(pieces)
+    for piece, logp in zip(pieces, together, strict=True):
+        assert logp.shape == piece.shape
+        np.testing.assert_allclose(model.log_probs([piece])[0], logp, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_gradient_is_causal(name, data):
+    module = base.family(name)
+    network = module.Network(module.Config(**CONFIGS[name]), data.vocabulary, nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (1, 12, 8))
+    gradient = jax.grad(lambda x: jnp.sum(network.trunk(x, None)[:, 7] ** 2))(x)
+    sizes = np.abs(np.asarray(gradient)).sum(axis=(0, 2))
+    assert np.all(sizes[:8][-6:] > 0)
+    assert np.all(sizes[8:] == 0)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_cached_steps_equal_the_whole_window(name, data):
+    module = base.family(name)
+    network = module.Network(module.Config(**CONFIGS[name]), data.vocabulary, nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 20, 8))
+    state = network.start(2)
+    advance = jax.jit(network.advance)
+    each = []
+    for step in range(20):
+        state, out = advance(state, x[:, step])
+        each.append(out)
+    np.testing.assert_allclose(jnp.stack(each, axis=1), network.trunk(x, None), atol=2e-5)
+
+
+def test_lstm_gradient_is_that_of_autodiff():
+    from dalsegno.models.lstm import _recur_forward, recur
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    gates, weights = jax.random.normal(keys[0], (6, 3, 16)), jax.random.normal(keys[1], (4, 16))
+    target = jax.random.normal(keys[2], (6, 3, 4))
+    ours = jax.grad(lambda g, w: jnp.sum(recur(g, w) * target), (0, 1))(gates, weights)
+    plain = jax.grad(lambda g, w: jnp.sum(_recur_forward(g, w)[0] * target), (0, 1))(gates, weights)
+    for one, other in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_inputs_of_a_piece_are_those_of_decoding(data):
+    piece, vocabulary = data.piece(0), data.vocabulary
+    whole = inputs_of(piece, vocabulary)
+    previous = jnp.full(vocabulary.width, vocabulary.size)
+    runs = jnp.zeros(vocabulary.width, int)
+    for step, tokens in enumerate(piece):
+        expected = Inputs(previous, runs, step % vocabulary.period)
+        for ours, theirs in zip(whole, expected, strict=True):
+            np.testing.assert_array_equal(ours[step], theirs)
+        runs = next_runs(runs, previous, jnp.asarray(tokens))
+        previous = jnp.asarray(tokens)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_checkpoint_restores_the_model(name, data, tmp_path):
+    module = base.family(name)
+    config = module.Config(**CONFIGS[name])
+    model = trained(name, data)
+    arrays = model.arrays() if name in NEURAL else module.fit(config, data, Augmentation(), 0)
+    path = tmp_path / "checkpoint.safetensors"
+    base.save(path, name, config, data.vocabulary, arrays)
+    first = path.read_bytes()
+    base.save(path, name, config, data.vocabulary, arrays)
+    assert path.read_bytes() == first
+    pieces = [data.piece(12)]
+    np.testing.assert_array_equal(base.load(path, data.vocabulary).log_probs(pieces)[0], model.log_probs(pieces)[0])
+
+
+def test_checkpoint_of_another_vocabulary_is_refused(tmp_path):
+    voices, events = packed(tmp_path / "v", "voices"), packed(tmp_path / "e", "events")
+    module = base.family("ngram")
+    path = tmp_path / "checkpoint.safetensors"
+    base.save(path, "ngram", module.Config(), voices.vocabulary, module.fit(module.Config(), voices, Augmentation(), 0))
+    with pytest.raises(ValueError, match="another vocabulary"):
+        base.load(path, events.vocabulary)
+
+
+def test_unknown_family_is_named_with_the_known():
+    with pytest.raises(ValueError, match="ngram"):
+        base.family("lstn")
+
+
+def test_every_option_says_what_it_is():
+    for name in registry.FAMILIES:
+        module = base.family(name)
+        assert {"likelihood", "prompt"} <= module.SUPPORTS
+        assert all(field.description for field in module.Config.model_fields.values())
+
+
+def test_ngram_learns_from_transpositions(tmp_path):
+    """A pitch that only a transposed training piece holds becomes likelier."""
+    data = packed(tmp_path, "voices")
+    module = base.family("ngram")
+    unseen = np.full((4, 2), 5, np.int16)
+    scores = []
+    for semitones in (0, 1):
+        arrays = module.fit(module.Config(), data, Augmentation(transpose=semitones), 0)
+        scores.append(module.load(module.Config(), data.vocabulary, arrays).log_probs([unseen])[0].sum())
+    assert scores[1] > scores[0]
+
+
+def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
+    """A family that knows nothing, written as `docs/` tells, goes through training and sampling."""
+    from dalsegno.models.neural import Neural
+    from dalsegno.models.steps import StepModel
+    from dalsegno.sampling.decode import generate
+    from dalsegno.training.loop import train
+
+    toy = types.ModuleType("toy_family")
+
+    class Config(base.FamilyConfig):
+        features: int = 4
+
+    class Network(StepModel):
+        """Sees the step before and nothing else."""
+
+        def __init__(self, config, vocabulary, rngs):
+            super().__init__(vocabulary, config.features, 4, rngs)
+
+        def trunk(self, x_BxTxD, key):
+            return x_BxTxD
+
+        def start(self, batch):
+            return ()
+
+        def advance(self, state, x_BxD):
+            return state, x_BxD
+
+    toy.Config, toy.Network, toy.SUPPORTS = Config, Network, frozenset({"likelihood"})
+    toy.load = lambda config, vocabulary, arrays: Neural(Network(config, vocabulary, nnx.Rngs(0)), vocabulary, arrays)
+    monkeypatch.setitem(sys.modules, "toy_family", toy)
+    monkeypatch.setitem(registry.FAMILIES, "toy", "toy_family")
+    data = packed(tmp_path / "packed", "voices")
+    section = Model.model_validate({"family": "toy", "training": {"steps": 2, "batch_size": 2, "window": 8}})
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    train(section, data, 0, checkpoint, tmp_path / "curves.jsonl", tmp_path / "summary.json", tmp_path / "scratch")
+    pieces = generate(base.load(checkpoint, data.vocabulary), Sampler(count=2, bars=2), data, 0)
+    assert [piece.shape for piece in pieces] == [(8, 2), (8, 2)]

@@ -1,0 +1,106 @@
+"""Tiny packed data for tests of models: two voices on a grid, and event sequences with bars and an end."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dalsegno.representations.base import Grammar, Packed, Row, Vocabulary, write_packed
+
+CONFIGS = {
+    "lstm": {"features": 8, "layers": 2, "hidden": 8, "dropout": 0.2},
+    "transformer": {
+        "features": 8,
+        "layers": 2,
+        "attention_heads": 2,
+        "feedforward": 16,
+        "span": 6,
+        "hidden": 8,
+        "dropout": 0.2,
+    },
+    "ngram": {},
+}
+NEURAL = ("lstm", "transformer")
+
+VOICES = Vocabulary(
+    kind="voices",
+    names=("Rest", *(f"Pitch_{60 + i}" for i in range(5))),
+    width=2,
+    period=4,
+    pitches=(1, 6),
+    eos=None,
+    step_ticks=480,
+    options={},
+)
+EVENTS = Vocabulary(
+    kind="remi",
+    names=("EOS", "Bar_None", "Position_0", "Position_1", "Pitch_60", "Pitch_61", "Pitch_62"),
+    width=1,
+    period=1,
+    pitches=(4, 7),
+    eos=0,
+    step_ticks=None,
+    options={},
+)
+
+
+def voice_grammar() -> Grammar:
+    successor = np.zeros((2, 6), np.int16)
+    successor[0] = 1
+    allowed = np.ones((2, 6), bool)
+    # The lower voice never rests.
+    allowed[1, 0] = False
+    return Grammar(allowed, successor)
+
+
+def event_grammar() -> Grammar:
+    """Bar, then positions with one pitch each, then a bar or the end."""
+    kinds = {"EOS": [0], "Bar": [1], "Position": [2, 3], "Pitch": [4, 5, 6]}
+    follow = [["Bar"], ["Position", "Bar", "EOS"], ["Pitch"], ["Position", "Bar", "EOS"], ["EOS"]]
+    allowed = np.zeros((5, 7), bool)
+    for state, names in enumerate(follow):
+        allowed[state, [i for name in names for i in kinds[name]]] = True
+    successor = np.tile(np.array([4, 1, 2, 2, 3, 3, 3], np.int16), (5, 1))
+    return Grammar(allowed, successor)
+
+
+def voice_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
+    """Slow random walks; pitches 2 to 4, so that one semitone either way stays inside."""
+    random = np.random.default_rng(seed)
+    pieces = []
+    for _ in range(number):
+        length = int(random.integers(9, 30))
+        walk = np.cumsum(random.choice([-1, 0, 0, 0, 1], (length, 2)), axis=0)
+        pieces.append((np.abs(walk) % 3 + 2).astype(np.int16))
+    return pieces
+
+
+def event_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    pieces = []
+    for _ in range(number):
+        tokens: list[int] = []
+        for _ in range(int(random.integers(2, 5))):
+            tokens.append(1)
+            for position in (2, 3):
+                if random.random() < 0.7:
+                    tokens += [position, int(random.integers(4, 7))]
+        pieces.append(np.array([*tokens, 0], np.int16)[:, None])
+    return pieces
+
+
+def packed(folder: Path, kind: str) -> Packed:
+    """Eight training, three validation and three test pieces; `kind` is `voices` or `events`."""
+    vocabulary, grammar, make = {
+        "voices": (VOICES, voice_grammar(), voice_pieces),
+        "events": (EVENTS, event_grammar(), event_pieces),
+    }[kind]
+    pieces = make(14)
+    splits = ["train"] * 8 + ["valid"] * 3 + ["test"] * 3
+    low, high = (-1, 1) if kind == "voices" else (0, 0)
+    rows = [
+        Row(f"piece{i}", split, True, len(piece), 0, 1.0, low, high)
+        for i, (piece, split) in enumerate(zip(pieces, splits, strict=True))
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_packed(folder, vocabulary, grammar, rows, pieces)
+    return Packed(folder)
