@@ -67,7 +67,7 @@ def test_related_agrees_with_its_definition(lists: list[list[int]]) -> None:
 def test_a_transposed_half_makes_a_family(tmp_path: Path) -> None:
     tunes = random_tunes(4)
     pitches = [note.pitch for note in tunes["p01"].notes]
-    tunes["copy"] = tune(pitches[10:32] + [60, 71, 58, 77, 66, 70, 59], shift=3)
+    tunes["copy"] = tune([*pitches[10:32], 60, 71, 58, 77, 66, 70, 59], shift=3)
     folder = write(tmp_path / "corpus", tunes)
     split.build(FamilySplit(kind="family"), folder, tmp_path / "split.csv")
     family = {row.piece: row.family for row in split.read(tmp_path / "split.csv")}

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import TICKS_PER_BAR, join_notes, read_notes, write_notes
 from dalsegno.metrics.control import CONTROLS, control, noise, shuffle
-from dalsegno.metrics.measure import measure, read_excerpts, write_histograms
+from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, Row, write_rows
 from tests.unit.music import chorale, write_corpus
-
-from .music import chorale, write_corpus
 
 IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="m", seed="0", sampler="plain")
 

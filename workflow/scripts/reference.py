@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dalsegno.metrics.measure import read_excerpts
+from dalsegno.data.excerpts import read_excerpts
 from dalsegno.provenance import recording
 from dalsegno.sampling.export import files, write
 

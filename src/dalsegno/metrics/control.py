@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import Notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
-from dalsegno.metrics.measure import Histograms, histogram, piece_estimate, read_excerpts
+from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
 

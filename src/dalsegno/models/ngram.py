@@ -239,7 +239,7 @@ def _hold_contexts(k: int, history: History, tokens_NxK: np.ndarray) -> np.ndarr
     width = previous.shape[1]
     runs = history.runs_NxK
     moved = [tokens_NxK[:, j] != previous[:, j] for j in range(k)]
-    columns: list[list[np.ndarray | int]] = [
+    columns: list[Sequence[np.ndarray | int]] = [
         [k, history.phase_N % 4, np.minimum(runs[:, k], 5)],
         moved,
         [runs[:, k]],
@@ -257,7 +257,7 @@ def _pitch_contexts(k: int, history: History, tokens_NxK: np.ndarray) -> np.ndar
     """Contexts of "which token follows in voice k, given that it moves?"."""
     previous = history.recent_OxNxK[0]
     width = previous.shape[1]
-    columns: list[list[np.ndarray | int]] = [
+    columns: list[Sequence[np.ndarray | int]] = [
         [k],
         [previous[:, k]],
         [tokens_NxK[:, j] for j in range(k)][:1],
