@@ -10,8 +10,6 @@ from dalsegno.data.notes import make_notes
 from dalsegno.sampling.export import PEAK, SAMPLE_RATE, files, render, write, write_audio, write_midi
 from tests.unit.music import chorale
 
-from .music import chorale
-
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 
 

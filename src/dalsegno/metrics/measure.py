@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,26 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dalsegno.data.notes import TICKS_PER_BAR, Notes, read_notes, read_piece_ids
+from dalsegno.data.excerpts import read_excerpts
+from dalsegno.data.notes import Notes, read_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
 
 Histograms = dict[str, dict[str, Any]]
-
-
-def read_excerpts(corpus: Path, split: Path, bars: int) -> dict[str, list[Notes]]:
-    """The first `bars` bars (of four quarters) of every piece, by split, in the corpus's order."""
-    with open(split, newline="") as file:
-        split_of = {row["piece"]: row["split"] for row in csv.DictReader(file)}
-    notes = read_notes(Path(corpus) / "notes.parquet").excerpt(bars * TICKS_PER_BAR)
-    ids = read_piece_ids(corpus)
-    excerpts: dict[str, list[Notes]] = {"train": [], "valid": [], "test": []}
-    for piece, view in zip(ids, notes.pieces(range(len(ids))), strict=True):
-        if split_of.get(piece) in excerpts:
-            excerpts[split_of[piece]].append(view)
-    return excerpts
 
 
 def measure(
