@@ -97,6 +97,14 @@ def tokens_of(wildcards):
     return [made("represent", name, dataset=run.dataset, representation=run.representation) for name in PACKED]
 
 
+def all_tokens_of(wildcards):
+    """The packed tokens of a dataset in all its representations."""
+    names = PLAN.represented(wildcards.dataset)
+    return [
+        made("represent", file, dataset=wildcards.dataset, representation=name) for name in names for file in PACKED
+    ]
+
+
 CORPUS = [
     "notes.parquet",
     "pieces.parquet",

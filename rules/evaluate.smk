@@ -53,6 +53,7 @@ rule control:
         request=request("control"),
         corpus=corpus_of,
         split=split_of,
+        tokens=all_tokens_of,
     output:
         metrics=made("control", "metrics.csv"),
         histograms=made("control", "histograms.json"),
@@ -66,9 +67,10 @@ rule control:
         code=code("control"),
         lock=PLAN.lock,
         corpus=folder_of("corpus"),
+        representations=lambda wildcards, input: str(Path(input.tokens[0]).parents[1]),
     shell:
         "python workflow/scripts/control.py --request {input.request:q} --corpus {params.corpus:q} "
-        "--split {input.split:q} 2>&1 | tee {log:q}"
+        "--split {input.split:q} --representations {params.representations:q} 2>&1 | tee {log:q}"
 
 
 rule tables:

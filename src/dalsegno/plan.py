@@ -106,6 +106,10 @@ class Plan:
         """Every run and sampler."""
         return [(name, sampler) for name, run in self.runs.items() for sampler in run.samplers]
 
+    def represented(self, dataset: str) -> list[str]:
+        """The representations that a dataset is written in."""
+        return sorted({run.representation for run in self.runs.values() if run.dataset == dataset})
+
     @property
     def references(self) -> int:
         """How many real pieces are made audible for each dataset."""
@@ -145,6 +149,7 @@ class Plan:
             if stage == "control":
                 count = max((s.count for s in samplers), default=4)
                 spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation), "count": count}
+                spec["representations"] = {one: _dump(study.representations[one]) for one in self.represented(name)}
             return spec
         run = self.runs[wildcards["run"]]
         spec = self.spec("represent", dataset=run.dataset, representation=run.representation) | {
@@ -186,6 +191,9 @@ class Plan:
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":
             extra.append(_module(REPRESENTATIONS[self.study.representations[run.representation].kind]))
+        if stage == "control":
+            kinds = [self.study.representations[one].kind for one in self.represented(wildcards["dataset"])]
+            extra += [_module(REPRESENTATIONS[kind]) for kind in kinds]
         if stage in ("measure", "control"):
             extra += [_module(METRICS[name]) for name in self.study.metrics]
         if stage == "report":

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from dalsegno.data.notes import Notes, join_notes, make_notes, write_notes
+from dalsegno.data import tables
+from dalsegno.data.notes import Notes, make_notes
 
 MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
 
@@ -31,25 +30,22 @@ def chorale(seed: int, bars: int = 8) -> Notes:
     )
 
 
+def listed(notes: Notes) -> tuple[tables.Note, ...]:
+    """The rows of a note table, as parsers give them."""
+    columns = (notes.track, notes.start, notes.pitch, notes.duration, notes.program, notes.velocity)
+    return tuple(tables.Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+
 def write_corpus(folder: Path, count: int = 40) -> tuple[Path, Path]:
     """A corpus folder and split.csv: a half train, a quarter valid, a quarter test."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True)
-    pieces = [chorale(i) for i in range(count)]
     ids = [f"p{i:03d}" for i in range(count)]
-    write_notes(corpus / "notes.parquet", join_notes(pieces))
-    columns = {
-        "piece": ids,
-        "source": [f"{name}.mid" for name in ids],
-        "sha256": ["0" * 64] * count,
-        "title": [f"Invented chorale {i}" for i in range(count)],
-        "tracks": pa.array([4] * count, pa.int16()),
-        "notes": pa.array([len(piece) for piece in pieces], pa.int32()),
-        "end": pa.array([int(piece.end.max()) for piece in pieces], pa.int32()),
-        "licence": ["CC0"] * count,
-    }
-    pq.write_table(pa.table(columns), corpus / "pieces.parquet")
-    (corpus / "rejects.csv").write_text("path,sha256,stage,reason\nbroken.mid,00,parse,no notes\n")
+    entries = [
+        tables.Entry(name, f"{name}.mid", "0" * 64, "CC0", tables.Music(f"Invented chorale {i}", listed(chorale(i))))
+        for i, name in enumerate(ids)
+    ]
+    tables.write_corpus(corpus, entries, [tables.Reject("broken.mid", "00", "parse", "no notes")])
     split = folder / "split.csv"
     names = ["train", "train", "valid", "test"]
     lines = [f"{name},{names[i % 4]},{name},{'false' if i % 8 == 3 else 'true'}" for i, name in enumerate(ids)]

@@ -11,6 +11,8 @@ from dalsegno.metrics.control import CONTROLS, control, noise, shuffle
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, Row, write_rows
+from dalsegno.representations.options import Voices
+from dalsegno.representations.registry import load
 from tests.unit.music import chorale, write_corpus
 
 IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="m", seed="0", sampler="plain")
@@ -38,6 +40,18 @@ def test_controls_stand_in_the_right_order(controls: dict[tuple[str, str], Row])
     assert value("shuffled", "interval_distance") < value("noise", "interval_distance")
     for metric in ("pitch_class_entropy", "scale_consistency", "groove_consistency", "note_density", "polyphony"):
         assert value("shuffled", metric) == value("held_out", metric), f"{metric}: shuffling keeps it"
+
+
+def test_what_a_representation_cannot_say_shows_beside_real_music(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    """On the voice grid a repeated pitch becomes one long note: fewer notes, and no interval of zero."""
+    voices = Voices(kind="voices", lowest=20, highest=110)
+    load(voices).pack(*corpus, tmp_path)
+    metrics = ["note_density", "interval_distance", "pitch_range"]
+    rows, _ = control(*corpus, metrics, "s", "d", 8, 6, 300, packed={"voices": tmp_path})
+    found = {(row.representation, row.metric): row.value for row in rows if row.model == "held_out"}
+    assert found["voices", "note_density"] < 0.95 * found["", "note_density"]
+    assert found["voices", "interval_distance"] > 2 * found["", "interval_distance"]
+    assert found["voices", "pitch_range"] == found["", "pitch_range"]
 
 
 def test_a_distance_of_more_pieces_is_smaller_so_the_size_of_a_set_is_told(corpus: tuple[Path, Path]) -> None:

@@ -26,8 +26,7 @@ from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
 from dalsegno.sampling.export import write
-
-from .music import chorale, write_corpus
+from tests.unit.music import chorale, write_corpus
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 NLL = {"gru": 0.5, "ngram": 0.9}
@@ -40,6 +39,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     corpus, split = write_corpus(root)
     tables = []
     rows, histograms = control(corpus, split, list(METRICS), "tiny", "d", bars=4, count=2, resamples=100)
+    rows += [replace(row, representation="voices") for row in rows if row.model == "held_out"]
     write_rows(root / "controls.csv", rows)
     write_histograms(root / "controls.json", histograms)
     tables.append(root / "controls.csv")
@@ -228,6 +228,7 @@ def test_figures_speak(page: str) -> None:
 def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
     assert "<h1>Tiny &lt;study&gt; &amp; more</h1>" in page
     assert "no run has this metric" in page and "✗ fail" in page and "✓ pass" in page
+    assert "held-out as voices" in page
     assert "CC0" in page and "no notes" in page
 
 

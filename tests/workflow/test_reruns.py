@@ -119,9 +119,9 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "one piece less": (lambda root: (root / "tunes/tune00.mid").unlink(), EVERYTHING),
     "option of one representation": (
         studied(lambda s: s["representations"]["remi"].update(max_bars=64)),
-        represented("remi") | trained(REMI) | END,
+        represented("remi") | {"control dataset=tunes"} | trained(REMI) | END,
     ),
-    "tokenizer code": (appended("src/dalsegno/representations/remi.py", CODE), represented("remi") | trained(REMI) | END),
+    "tokenizer code": (appended("src/dalsegno/representations/remi.py", CODE), represented("remi") | {"control dataset=tunes"} | trained(REMI) | END),
     "metric code": (
         appended("src/dalsegno/metrics/measure.py", CODE),
         measured(RUNS) | {"control dataset=tunes"} | END,

@@ -6,19 +6,21 @@ between sets as large as the set of samples, since divergences grow as sets shri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dalsegno.data.excerpts import read_excerpts
-from dalsegno.data.notes import Notes
+from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
 from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
+from dalsegno.representations.base import Packed
+from dalsegno.representations.registry import decode
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
 
@@ -52,19 +54,22 @@ def control(
     count: int,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
+    packed: Mapping[str, Path] | None = None,
 ) -> tuple[list[Row], Histograms]:
     """Measure the controls of one dataset.
 
     Args:
         corpus, split, metrics, bars, resamples: as for `dalsegno.metrics.measure.measure`.
         count: samples a run, the size of the sets whose distance is taken.
+        packed: representation -> folder of packed tokens, for what held-out music is once written in tokens.
 
     Returns:
         Rows of the models `held_out`, `train`, `shuffled`, `noise`. Metrics of a piece: the mean over all test pieces
         (train pieces for `train`) and its interval over pieces. Distances: from `count` pieces drawn from valid (for
         `shuffled` and `noise` made of them, for `train` from train) to all of test; value and interval are mean and
         central 95 % of the draws, that is the band in which as many real pieces would fall. With them the histograms
-        of all pieces of each control.
+        of all pieces of each control. Rows of `held_out` with a representation are of real music that was written in
+        that representation's tokens and read back: what it cannot say (a repeated note, a triplet) no model of it can.
     """
     excerpts = read_excerpts(corpus, split, bars)
     makers: dict[str, Callable[[Notes, np.random.Generator], Notes]] = {"shuffled": shuffle, "noise": noise}
@@ -77,25 +82,45 @@ def control(
         # One generator a piece: the music of a piece does not depend on how many stand before it.
         return [makers[model](piece, np.random.default_rng([seed, i])) for i, piece in enumerate(excerpts[source])]
 
-    rows = []
-    histograms: Histograms = {}
-    loaded = {name: load_metric(name) for name in metrics}
-    for model in CONTROLS:
-        identity = Identity(study=study, dataset=dataset, model=model)
-        own = pieces_of(model, "test")
-        other = pieces_of(model, "valid")
+    rows: list[Row] = []
+
+    def evaluate(identity: Identity, own: list[Notes], other: list[Notes]) -> None:
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
                 estimate = piece_estimate(metric, own, resamples, seed)
-                rows.append(identity.row(name, metric.unit, estimate, split="train" if model == "train" else "test"))
+                split_name = "train" if identity.model == "train" else "test"
             else:
                 estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)
-                rows.append(identity.row(name, metric.unit, estimate, split="test"))
+                split_name = "test"
+            rows.append(identity.row(name, metric.unit, estimate, split=split_name))
+
+    histograms: Histograms = {}
+    loaded = {name: load_metric(name) for name in metrics}
+    for model in CONTROLS:
+        evaluate(
+            Identity(study=study, dataset=dataset, model=model), pieces_of(model, "test"), pieces_of(model, "valid")
+        )
+    for representation, folder in sorted((packed or {}).items()):
+        identity = Identity(study=study, dataset=dataset, representation=representation, model="held_out")
+        read_back = decoded_excerpts(folder, bars)
+        evaluate(identity, read_back["test"], read_back["valid"])
     for name, metric in loaded.items():
         if isinstance(metric, HistogramDistance):
             # held_out is the reference itself, as in the histograms of samples.
             histograms[name] = histogram(metric, {model: pieces_of(model, "test") for model in CONTROLS})
     return rows, histograms
+
+
+def decoded_excerpts(packed: Path, bars: int) -> dict[str, list[Notes]]:
+    """The first `bars` bars of the packed valid and test pieces as their tokens tell them, by split."""
+    tokens = Packed(packed)
+    return {
+        name: [
+            make_notes(**decode(tokens.piece(index), tokens.vocabulary)[0]).excerpt(bars * TICKS_PER_BAR)
+            for index in tokens.indices(name)
+        ]
+        for name in ("valid", "test")
+    }
 
 
 def drawn_distance(

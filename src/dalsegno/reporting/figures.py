@@ -136,7 +136,7 @@ def histogram(
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(2.8)
-        shares = [np.asarray(values) for values in (reference, control, *(values for _, values in series)) if values]
+        shares = [np.asarray(values) for values in (reference, *(values for _, values in series)) if values]
         everywhere = np.max(shares, axis=0) if shares else np.ones(len(labels))
         bins = _shown_bins(everywhere)
         x = np.arange(len(bins))

@@ -20,8 +20,9 @@ from dalsegno.reporting import figures
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.leaderboard import (
-    CONTROL_NAMES,
     across_representations,
+    control_keys,
+    control_name,
     key_of,
     likelihoods,
     metrics_beside_controls,
@@ -120,7 +121,7 @@ def _curves(inputs: ReportInputs, runs: Sequence[Run], colours: dict[str, int]) 
                 for run in runs
                 if (run.dataset, run.representation) == (dataset, representation) and run.run in inputs.curves
             ]
-            if mine:
+            if any(run.steps for run in mine):
                 curves = [(colours[run.model], _json_lines(inputs.curves[run.run])) for run in mine]
                 alt = f"Learning curves on {dataset}, {representation}: " + "; ".join(
                     f"{run.run} ends at a best validation NLL of {show(run.valid_nll)} nats/token" for run in mine
@@ -146,10 +147,11 @@ def _dots(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
         panels = []
         for metric, unit in ordered_metrics(here):
             mine = [row for row in here if row.metric == metric]
-            controls = {row.model: _dot(row, 0) for row in mine if row.model in CONTROLS}
-            if not any(math.isfinite(row.value) for row in mine if row.sampler):
+            controls = {(row.model, row.representation): _dot(row, 0) for row in mine if row.model in CONTROLS}
+            # A metric that says the same of all music, or nothing, needs no figure.
+            if len({row.value for row in mine if math.isfinite(row.value)}) < 2:
                 continue
-            held_out = controls.pop("held_out", figures.Dot(math.nan, math.nan, math.nan, 0))
+            held_out = controls.pop(("held_out", ""), figures.Dot(math.nan, math.nan, math.nan, 0))
             dots = [
                 (name, [_dot(row, colours[key[1]]) for row in mine if row.sampler and key_of(row) == key])
                 for key, name in zip(keys, names, strict=True)
@@ -163,7 +165,7 @@ def _dots(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
                     readable(metric),
                     figures.dots(
                         dots,
-                        [(CONTROL_NAMES[model], controls[model]) for model in CONTROLS if model in controls],
+                        [(control_name(*key), controls[key]) for key in control_keys(here) if key in controls],
                         (held_out.value, held_out.low, held_out.high),
                         unit,
                         alt,

@@ -158,10 +158,9 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
         here = [row for row in sampled if row.dataset == dataset]
         metrics = ordered_metrics(here)
         lines = []
-        for model in CONTROLS:
-            mine = [row for row in here if row.model == model]
-            if mine:
-                lines.append(Line((CONTROL_NAMES[model], ""), _cells(mine, metrics), "control"))
+        for model, representation in control_keys(here):
+            mine = [row for row in here if (row.model, row.representation) == (model, representation)]
+            lines.append(Line((control_name(model, representation), ""), _cells(mine, metrics), "control"))
         for key in series(here):
             mine = [row for row in here if key_of(row) == key]
             seeds = sorted({row.seed for row in mine} - {"all"}, key=int)
@@ -174,11 +173,24 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
 
 
 CONTROL_NAMES = {
-    "held_out": "held-out music",
-    "train": "training music",
+    "held_out": "held-out",
+    "train": "training",
     "shuffled": "shuffled pitches",
     "noise": "noise",
 }
+
+
+def control_keys(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """(model, representation) of the controls among rows, in the order in which they are shown."""
+    return sorted(
+        {(row.model, row.representation) for row in rows if row.model in CONTROLS},
+        key=lambda key: (CONTROLS.index(key[0]), key[1]),
+    )
+
+
+def control_name(model: str, representation: str) -> str:
+    """A control for readers."""
+    return f"{CONTROL_NAMES[model]} as {representation}" if representation else CONTROL_NAMES[model]
 
 
 def readable(metric: str) -> str:
