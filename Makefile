@@ -30,7 +30,6 @@ $(STAMP):
 
 run: $(STAMP) ## run the study; only what changed is played again
 	@$(SNAKEMAKE)
-	@echo "The report: results/studies/$(NAME)/report.html"
 
 dry-run: $(STAMP) ## say which jobs `make run` would run, and why
 	@$(SNAKEMAKE) --dry-run

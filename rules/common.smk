@@ -124,5 +124,6 @@ if workflow.is_main_process:
             fcntl.flock(RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise WorkflowError("another run is at work in this folder; wait for it, or end it")
+    logger.info(f"{PLAN.study.title}: {len(PLAN.runs)} runs; report: {RESULTS}/studies/{PLAN.study.study}/report.html")
     for place, differences in PLAN.settle().items():
         logger.info(f"{place} is outdated: " + "; ".join(differences))

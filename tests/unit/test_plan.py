@@ -1,0 +1,82 @@
+"""The plan: what each job is made from stands in its spec and code, as plain canonical text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dalsegno import plan, provenance, study
+from dalsegno.plan import Plan
+from dalsegno.study import StudyError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return build(tmp_path_factory.mktemp("plan"), {})
+
+
+def build(folder: Path, changes: dict) -> Plan:
+    document = yaml.safe_load((ROOT / "config/studies/first_light.yaml").read_text()) | changes
+    return Plan(study.load(document, "first_light.yaml"), ROOT, folder / "results", folder / "cache")
+
+
+def test_specs_and_code_are_canonical_text(made: Plan) -> None:
+    for request in made.requests.values():
+        for text in (request.spec, request.code):
+            assert isinstance(text, str)
+            assert provenance.canonical(json.loads(text)) == text
+
+
+def test_every_job_has_its_own_folder(made: Plan) -> None:
+    folders = [request.folder for request in made.requests.values()]
+    assert len(set(folders)) == len(folders)
+
+
+def test_the_seed_stands_in_the_spec(made: Plan) -> None:
+    one, other = (made.request("train", {"run": f"chorales-voices-lstm-s{seed}"}) for seed in (0, 1))
+    assert list(provenance.compare(one.content, other.content)) == ["spec.seed: 0 -> 1"]
+
+
+def test_data_jobs_never_import_jax_and_runs_depend_on_their_family_alone(made: Plan) -> None:
+    for job, request in made.requests.items():
+        modules = json.loads(request.code)
+        families = {name for name in modules if name.startswith("dalsegno.models.")} & set(plan.FAMILIES.values())
+        if job.stage in ("corpus", "split", "represent", "measure", "reference", "control", "tables", "report"):
+            assert not families, job
+        if job.stage in ("train", "likelihood", "sample"):
+            model = dict(job.wildcards)["run"].split("-")[2]
+            assert families == {f"dalsegno.models.{model}"}, job
+
+
+def test_defaults_of_a_family_are_written_out(made: Plan) -> None:
+    resolved = json.loads((made.results / "studies/first_light/study.json").read_text())
+    assert resolved["families"]["lstm"].keys() == {"features", "layers", "hidden", "dropout"}
+
+
+def test_a_second_plan_does_not_ask_the_families(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(study: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(plan, "resolve", refuse)
+    again = build(made.results.parent, {})
+    assert again.requests == made.requests
+    with pytest.raises(AssertionError, match="asked again"):
+        build(made.results.parent, {"title": "Another"})
+
+
+def test_a_job_that_the_study_does_not_have_is_told_with_the_nearest(made: Plan) -> None:
+    with pytest.raises(StudyError, match=r"no train job for .*did you mean .*chorales-voices-lstm-s1"):
+        made.request("train", {"run": "chorales-voices-lstm-s7"})
+
+
+def test_an_unsupported_wish_is_an_error_before_any_job(tmp_path: Path) -> None:
+    models = {"ngram": {"family": "ngram", "training": {}}, "lstm": {"family": "lstm"}}
+    with pytest.raises(StudyError) as caught:
+        build(tmp_path, {"models": models, "gates": []})
+    assert "models.ngram.training: the family 'ngram' is fitted in closed form" in str(caught.value)
+    assert "models.lstm.training: the family 'lstm' needs this section" in str(caught.value)
