@@ -186,9 +186,8 @@ def descend(
             elif progress.worse >= training.patience:
                 progress.stopped_by = "patience"
             left = (time.monotonic() - began) / (progress.step - first) * (training.steps - progress.step)
-            say(
-                f"step {progress.step}/{training.steps} valid {score:.4f} best {progress.best_nll:.4f}, {left:.0f} s left"
-            )
+            best_so_far = f"valid {score:.4f}, best {progress.best_nll:.4f}"
+            say(f"step {progress.step}/{training.steps}: {best_so_far}, {left:.0f} s left at most")
             save()
             saved = time.monotonic()
         elif time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
