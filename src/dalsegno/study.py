@@ -1,109 +1,34 @@
 """The study: one typed document that says everything, and the errors that help to mend it.
 
-Nothing here imports JAX: the Snakefile loads this module at every start.
+Nothing here imports JAX: the Snakefile loads this module at every start. What only a family's own module can
+judge (its `config`, what it supports) is checked by `dalsegno.plan.resolve`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import difflib
+import itertools
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+from dalsegno.data.options import Dataset
+from dalsegno.models.registry import FAMILIES
+from dalsegno.options import Name, Section
+from dalsegno.representations.options import RepresentationOptions
+from dalsegno.sampling.options import Sampler
+from dalsegno.training.options import Augmentation, Training
 
-
-class Section(BaseModel):
-    """A part of a study: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Music21Source(Section):
-    """Scores that ship in music21's wheel."""
-
-    kind: Literal["music21"]
-    collection: Literal["bach_chorales"]
-
-
-class FolderSource(Section):
-    """A folder of MIDI files, searched recursively."""
-
-    kind: Literal["folder"]
-    path: str = Field(description="folder of MIDI files, absolute or relative to where make runs")
-    licence: str = Field("unknown", description="stands in the report and beside every sample")
+CONTROLS = ("held_out", "train", "shuffled", "noise")
+"""Names in the column `model` of metrics.csv that no model of a study may take."""
 
 
-Source = Annotated[Music21Source | FolderSource, Field(discriminator="kind")]
-
-
-class TableSplit(Section):
-    """An official split: a CSV with the columns piece and split."""
-
-    kind: Literal["table"]
-    path: str = Field(description="CSV file relative to the project, e.g. config/splits/jsb.csv")
-
-
-class FamilySplit(Section):
-    """A random split of families: pieces that share a melody never stand on both sides."""
-
-    kind: Literal["family"]
-    valid: float = Field(0.1, gt=0, lt=0.5, description="share of pieces")
-    test: float = Field(0.1, gt=0, lt=0.5, description="share of pieces")
-    seed: int = 0
-
-
-Split = Annotated[TableSplit | FamilySplit, Field(discriminator="kind")]
-
-
-class Dataset(Section):
-    """Where music comes from and how it is divided."""
-
-    source: Source
-    split: Split
-    max_rejects: float = Field(0.5, ge=0, le=1, description="share of unreadable files above which the job fails")
-
-
-class Voices(Section):
-    """Voices on a grid, interleaved from the highest down; no hold symbol."""
-
-    kind: Literal["voices"]
-    voices: int = Field(4, ge=1, le=16)
-    steps_per_quarter: int = Field(4, ge=1, le=48)
-    lowest: int = Field(36, ge=0, le=127, description="lowest MIDI pitch of the vocabulary")
-    highest: int = Field(81, ge=0, le=127, description="highest MIDI pitch of the vocabulary")
-
-
-class Remi(Section):
-    """REMI events by MidiTok (Huang and Yang 2020)."""
-
-    kind: Literal["remi"]
-    steps_per_quarter: int = Field(4, ge=1, le=48, description="positions a quarter note")
-    velocities: int = Field(1, ge=1, le=127, description="velocity levels; 1 leaves velocity out")
-    max_bars: int = Field(512, ge=1, description="longer pieces are cut here")
-
-
-RepresentationOptions = Annotated[Voices | Remi, Field(discriminator="kind")]
-
-
-class Training(Section):
-    """How a model is fitted by gradient descent; chosen on validation, never on test."""
-
-    steps: int = Field(600, ge=1, description="optimizer steps at most")
-    batch_size: int = Field(16, ge=1, description="windows a step")
-    window: int = Field(128, ge=2, description="length of a window in steps of the representation")
-    learning_rate: float = Field(2e-3, gt=0, description="peak of a warm-up cosine schedule (AdamW)")
-    warmup_steps: int = Field(50, ge=0)
-    final_learning_rate: float = Field(0.05, ge=0, le=1, description="share of the peak that is left at the end")
-    weight_decay: float = Field(0.01, ge=0)
-    clip_norm: float = Field(1.0, gt=0, description="global norm of the gradient")
-    eval_every: int = Field(100, ge=1, description="steps between evaluations on the validation split")
-    patience: int = Field(5, ge=1, description="evaluations without a better validation NLL before stopping")
-
-
-class Augmentation(Section):
-    """What the training split (and no other) is varied by."""
-
-    transpose: int = Field(0, ge=0, le=12, description="semitones up or down at most, within the training range")
+class StudyError(ValueError):
+    """A study that cannot run; the message names file, key and the nearest valid value."""
 
 
 class Model(Section):
@@ -115,12 +40,255 @@ class Model(Section):
     augmentation: Augmentation = Augmentation()
 
 
-class Sampler(Section):
-    """How pieces are generated."""
+class Exclusion(Section):
+    """Combinations that a product leaves out: every key that is given must match."""
 
-    count: int = Field(4, ge=1, le=999, description="pieces a run")
-    bars: int = Field(8, ge=1, description="length in bars of four quarters, prompt included")
-    prompt_bars: int = Field(0, ge=0, description="bars taken from test pieces and continued; 0 is unconditional")
-    temperature: float = Field(1.0, gt=0)
-    top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 keeps all")
-    top_p: float = Field(1.0, gt=0, le=1, description="nucleus: keep the likeliest tokens of this joint probability")
+    dataset: Name | None = None
+    representation: Name | None = None
+    model: Name | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("an exclusion without a key would exclude every run")
+        return self
+
+
+class Product(Section):
+    """Runs as a product; a list that is left out means all of the study's."""
+
+    datasets: list[Name] | None = None
+    representations: list[Name] | None = None
+    models: list[Name] | None = None
+    seeds: list[int] | None = None
+    samplers: list[Name] | None = None
+    exclude: list[Exclusion] = []
+
+
+class Evaluation(Section):
+    """How certain the numbers are."""
+
+    resamples: int = Field(1000, ge=100, description="bootstrap resamples of pieces behind every 95 % interval")
+    seed: int = Field(0, ge=0)
+
+
+class Gate(Section):
+    """A bound that every row of metrics.csv that agrees with the keys given must keep, seed by seed."""
+
+    metric: str
+    split: str | None = Field(None, description="valid, test or test_clean")
+    dataset: Name | None = None
+    representation: Name | None = None
+    model: str | None = Field(None, description="a model of the study or a control")
+    sampler: Name | None = None
+    max: float | None = None
+    min: float | None = None
+
+    @model_validator(mode="after")
+    def bounds_something(self) -> Self:
+        if self.max is None and self.min is None:
+            raise ValueError("a gate needs `max`, `min` or both")
+        return self
+
+
+class Report(Section):
+    """What the report shows of each run and sampler."""
+
+    samples: int = Field(2, ge=0, description="pieces shown with piano roll and player")
+    seconds: float = Field(20.0, gt=0, le=600, description="length of audio at most")
+
+
+class Study(Section):
+    """A whole study. Every key is documented in `config/study.schema.json`."""
+
+    study: Name = Field(description="name of the study and of its folder under results/studies/")
+    title: str
+    description: str = ""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1]
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    representations: Annotated[dict[Name, RepresentationOptions], Field(min_length=1)]
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    samplers: dict[Name, Sampler] = {}
+    metrics: list[str] = Field([], description="names of dalsegno.metrics.registry.METRICS, computed on samples")
+    evaluation: Evaluation = Evaluation()
+    runs: Annotated[list[Product], Field(min_length=1)] = [Product()]
+    gates: list[Gate] = []
+    report: Report = Report()
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One row of the flat table: what is trained once, and what is sampled from it."""
+
+    dataset: str
+    representation: str
+    model: str
+    seed: int
+    samplers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}-{self.representation}-{self.model}-s{self.seed}"
+
+
+def load(config: dict[str, Any], file: str, metrics: typing.Iterable[str] | None = None) -> Study:
+    """The validated study of a parsed YAML document.
+
+    Args:
+        config: the document.
+        file: its name, for errors.
+        metrics: the metric names that exist.
+
+    Raises:
+        StudyError: with every mistake of the document, one a line.
+    """
+    try:
+        study = Study.model_validate(config)
+    except ValidationError as error:
+        lines = [_explain(config, one) for one in error.errors()]
+        raise StudyError(_report(file, lines)) from None
+    lines = list(_broken_references(study, sorted(metrics) if metrics is not None else None))
+    if lines:
+        raise StudyError(_report(file, lines))
+    return study
+
+
+def expand(study: Study) -> list[Run]:
+    """The flat table of runs, sorted by name, each once; samplers of equal runs are united."""
+    table: dict[tuple[str, str, str, int], set[str]] = {}
+    for product in study.runs:
+        axes = (
+            product.datasets or list(study.datasets),
+            product.representations or list(study.representations),
+            product.models or list(study.models),
+            product.seeds or study.seeds,
+        )
+        samplers = list(study.samplers) if product.samplers is None else product.samplers
+        for row in itertools.product(*axes):
+            if not any(_matches(exclusion, row) for exclusion in product.exclude):
+                table.setdefault(row, set()).update(samplers)
+    return sorted(Run(*row, samplers=tuple(sorted(samplers))) for row, samplers in table.items())
+
+
+def schema() -> str:
+    """The JSON schema of a study, as committed in `config/study.schema.json`."""
+    return json.dumps(Study.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def nearest(wrong: object, valid: typing.Iterable[object]) -> str:
+    """`, did you mean 'x'?` or the list of what is valid."""
+    names = [str(name) for name in valid]
+    close = difflib.get_close_matches(str(wrong), names, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names) or 'none'}"
+
+
+def _report(file: str, lines: list[str]) -> str:
+    return "\n".join([f"{file} is not a valid study:", *(f"  {line}" for line in lines)])
+
+
+def _matches(exclusion: Exclusion, row: tuple[str, str, str, int]) -> bool:
+    wanted = (exclusion.dataset, exclusion.representation, exclusion.model, exclusion.seed)
+    return all(want is None or want == have for want, have in zip(wanted, row, strict=True))
+
+
+def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterator[str]:
+    for name, model in study.models.items():
+        if name in CONTROLS:
+            yield f"models.{name}: this is the name of a control; choose another"
+        if model.family not in FAMILIES:
+            yield f"models.{name}.family: no family {model.family!r}{nearest(model.family, FAMILIES)}"
+    if metrics is not None:
+        for index, metric in enumerate(study.metrics):
+            if metric not in metrics:
+                yield f"metrics.{index}: no metric {metric!r}{nearest(metric, metrics)}"
+    for index, product in enumerate(study.runs):
+        for axis, names in (
+            ("datasets", study.datasets),
+            ("representations", study.representations),
+            ("models", study.models),
+            ("samplers", study.samplers),
+        ):
+            for name in getattr(product, axis) or []:
+                if name not in names:
+                    yield f"runs.{index}.{axis}: the study has no {axis[:-1]} {name!r}{nearest(name, names)}"
+        for position, exclusion in enumerate(product.exclude):
+            for axis, names in (
+                ("dataset", study.datasets),
+                ("representation", study.representations),
+                ("model", study.models),
+            ):
+                name = getattr(exclusion, axis)
+                if name is not None and name not in names:
+                    where = f"runs.{index}.exclude.{position}.{axis}"
+                    yield f"{where}: the study has no {axis} {name!r}{nearest(name, names)}"
+    for index, gate in enumerate(study.gates):
+        for axis, valid in (
+            ("dataset", [*study.datasets]),
+            ("representation", [*study.representations]),
+            ("model", [*study.models, *CONTROLS]),
+            ("sampler", [*study.samplers]),
+        ):
+            name = getattr(gate, axis)
+            if name is not None and name not in valid:
+                yield f"gates.{index}.{axis}: the study has no {axis} {name!r}{nearest(name, valid)}"
+    for name, sampler in study.samplers.items():
+        if sampler.prompt_bars >= sampler.bars:
+            told = f"a prompt of {sampler.prompt_bars} bars leaves nothing of {sampler.bars}"
+            yield f"samplers.{name}.prompt_bars: {told}"
+    if not expand(study):
+        yield "runs: the exclusions leave no run"
+
+
+def _explain(config: dict[str, Any], error: Any) -> str:
+    """One line for one Pydantic error: key, what is wrong, and the nearest valid value."""
+    # A discriminated union puts its tag into the location; a reader's document has no such key.
+    key: list[str] = []
+    data: Any = config
+    for part in error["loc"]:
+        if isinstance(data, dict) and data.get("kind") == part and part not in data:
+            continue
+        key.append(str(part))
+        data = data.get(part) if isinstance(data, dict) else data[part] if isinstance(data, list) else None
+    where = ".".join(key)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{nearest(key[-1], _fields(Study, list(error['loc'][:-1])))}"
+    if error["type"] == "literal_error":
+        expected = [value.strip("' ") for value in str(error["ctx"]["expected"]).replace(" or ", ",").split(",")]
+        return f"{where}: {error['input']!r} is not valid{nearest(error['input'], expected)}"
+    if error["type"] == "union_tag_invalid":
+        expected = [value.strip("' ") for value in str(error["ctx"]["expected_tags"]).split(",")]
+        return f"{where}.kind: {error['ctx']['tag']!r} is not valid{nearest(error['ctx']['tag'], expected)}"
+    if error["type"] == "missing":
+        return f"{where}: this key is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    return f"{where or 'study'}: {message}" + ("" if isinstance(given, dict) else f", not {given!r}")
+
+
+def _fields(annotation: Any, path: list[Any]) -> list[str]:
+    """The keys that are valid at `path` inside a type."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return _fields(typing.get_args(annotation)[0], path)
+    if origin in (typing.Union, types.UnionType):
+        members = typing.get_args(annotation)
+        if path and isinstance(path[0], str):
+            tagged = [member for member in members if _tag(member) == path[0]]
+            if tagged:
+                return _fields(tagged[0], path[1:])
+        return sorted({field for member in members for field in _fields(member, path)})
+    if origin in (dict, list):
+        return _fields(typing.get_args(annotation)[-1], path[1:]) if path else []
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        if not path:
+            return list(fields)
+        if path[0] in fields:
+            return _fields(fields[path[0]].annotation, path[1:])
+    return []
+
+
+def _tag(member: Any) -> str | None:
+    kind = getattr(member, "model_fields", {}).get("kind")
+    return typing.get_args(kind.annotation)[0] if kind is not None else None

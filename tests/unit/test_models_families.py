@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import CONFIGS, NEURAL, packed
 
 from dalsegno.models import base, registry
 from dalsegno.models.neural import Neural
 from dalsegno.models.steps import Inputs, inputs_of, next_runs
 from dalsegno.representations.base import Packed
-from dalsegno.study import Augmentation, Model, Sampler
+from dalsegno.sampling.options import Sampler
+from dalsegno.study import Model
+from dalsegno.training.options import Augmentation
+from tests.unit.tiny import CONFIGS, NEURAL, packed
 
 KINDS = ("voices", "events")
 
@@ -172,7 +174,7 @@ def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     from dalsegno.models.neural import Neural
     from dalsegno.models.steps import StepModel
     from dalsegno.sampling.decode import generate
-    from dalsegno.training.loop import train
+    from dalsegno.training.run import train
 
     toy = types.ModuleType("toy_family")
 
@@ -201,6 +203,14 @@ def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     data = packed(tmp_path / "packed", "voices")
     section = Model.model_validate({"family": "toy", "training": {"steps": 2, "batch_size": 2, "window": 8}})
     checkpoint = tmp_path / "checkpoint.safetensors"
-    train(section, data, 0, checkpoint, tmp_path / "curves.jsonl", tmp_path / "summary.json", tmp_path / "scratch")
+    train(
+        section.model_dump(mode="json"),
+        data,
+        0,
+        checkpoint,
+        tmp_path / "curves.jsonl",
+        tmp_path / "summary.json",
+        tmp_path / "scratch",
+    )
     pieces = generate(base.load(checkpoint, data.vocabulary), Sampler(count=2, bars=2), data, 0)
     assert [piece.shape for piece in pieces] == [(8, 2), (8, 2)]

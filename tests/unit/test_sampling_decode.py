@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
-from tiny import CONFIGS, NEURAL, packed
 
 from dalsegno.models import base, filters
 from dalsegno.models.base import Request
 from dalsegno.models.neural import Neural
 from dalsegno.representations.base import Grammar
 from dalsegno.sampling.decode import beginning, generate
-from dalsegno.study import Augmentation, Sampler
+from dalsegno.sampling.options import Sampler
+from dalsegno.training.options import Augmentation
+from tests.unit.tiny import CONFIGS, NEURAL, packed
 
 
 def model_of(name, data):

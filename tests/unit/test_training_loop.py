@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import CONFIGS, VOICES, packed
 
 from dalsegno.study import Model
 from dalsegno.training import loop
 from dalsegno.training.batches import Windows, shifts, transposed
-from dalsegno.training.loop import Diverged, train
+from dalsegno.training.loop import Diverged
+from dalsegno.training.run import train, valid_nll
+from tests.unit.tiny import CONFIGS, VOICES, packed
 
 FILES = ("checkpoint.safetensors", "curves.jsonl", "summary.json")
 
@@ -37,7 +38,7 @@ def section(family: str, **training) -> Model:
 
 def run(model: Model, data, folder: Path, seed: int = 0) -> dict[str, bytes]:
     folder.mkdir(exist_ok=True)
-    train(model, data, seed, *(folder / name for name in FILES), folder / "scratch")
+    train(model.model_dump(mode="json"), data, seed, *(folder / name for name in FILES), folder / "scratch")
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
@@ -86,17 +87,17 @@ def test_resumed_equals_uninterrupted(family, at, tmp_path, monkeypatch):
 
 
 PROGRAM = """
+import json
 import sys
 from pathlib import Path
 from dalsegno.training import devices
 devices.configure(1)
 from dalsegno.representations.base import Packed
-from dalsegno.study import Model
-from dalsegno.training import loop
+from dalsegno.training import loop, run
 loop.SECONDS_BETWEEN_SAVES = 0.0
 folder = Path(sys.argv[2])
 files = [folder / name for name in ("checkpoint.safetensors", "curves.jsonl", "summary.json")]
-loop.train(Model.model_validate_json(sys.argv[3]), Packed(Path(sys.argv[1])), 0, *files, folder / "scratch")
+run.train(json.loads(sys.argv[3]), Packed(Path(sys.argv[1])), 0, *files, folder / "scratch")
 """
 
 
@@ -154,7 +155,7 @@ def test_validation_score_is_that_of_the_checkpoint(tmp_path):
     data = packed(tmp_path / "packed", "events")
     summary = json.loads(run(section("transformer"), data, tmp_path / "a")["summary.json"])
     model = base.load(tmp_path / "a" / "checkpoint.safetensors", data.vocabulary)
-    assert loop.valid_nll(model.log_probs, data) == summary["best_valid_nll"]
+    assert valid_nll(model.log_probs, data) == summary["best_valid_nll"]
 
 
 def test_a_second_process_waits(tmp_path):

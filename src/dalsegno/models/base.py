@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.base import Grammar, Vocabulary
@@ -131,7 +131,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    save_file(ordered, partial, {"about": json.dumps(about, sort_keys=True)})
+    partial.write_bytes(to_bytes(ordered, {"about": json.dumps(about, sort_keys=True)}))
     os.replace(partial, path)
 
 

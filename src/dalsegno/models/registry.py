@@ -1,7 +1,4 @@
-"""Model families by name.
-
-Values are module paths, imported only when a study asks for them: an edit of one family is no change of another.
-"""
+"""The families by name. Strings, so that a change of one family is no change of another."""
 
 FAMILIES: dict[str, str] = {
     "lstm": "dalsegno.models.lstm",

@@ -10,13 +10,15 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv")
+"""What a representation writes for a dataset."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,42 @@ class Packed:
 
 
 class Representation(Protocol):
-    """One kind of representation, made from its options."""
+    """One kind of representation, made from its options section."""
+
+    def __init__(self, options: Any) -> None: ...
+
+    def encode(self, notes: dict[str, np.ndarray]) -> np.ndarray:
+        """`tokens_TxK` (int16) of a piece's note columns; a ValueError says why a piece does not fit."""
+
+    @staticmethod
+    def decode(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> tuple[dict[str, np.ndarray], float]:
+        """Note columns (those of the corpus without `piece`) and tempo of any token sequence."""
 
     def pack(self, corpus: Path, split: Path, folder: Path) -> None:
-        """Write `tokens.safetensors`, `index.csv`, `vocabulary.json`, `rejects.csv` into `folder`."""
+        """Write `tokens.safetensors`, `index.csv`, `vocabulary.json`, `rejects.csv` into `folder`.
 
-    @cached_property
-    def grammar(self) -> Grammar: ...
+        Args:
+            corpus: a corpus folder.
+            split: its `split.csv`.
+        """
+
+
+NOTE_COLUMNS = {
+    "track": np.int16,
+    "program": np.int16,
+    "start": np.int32,
+    "duration": np.int32,
+    "pitch": np.int16,
+    "velocity": np.int16,
+}
+"""The note columns of a decoded piece, in the order of `docs/artifacts.md`."""
+
+
+def columns_of_notes(notes: Sequence[tuple[int, int, int, int, int, int]]) -> dict[str, np.ndarray]:
+    """Columns of notes given in the order of `NOTE_COLUMNS`, sorted by track, start, pitch, duration."""
+    rows = sorted(notes, key=lambda note: (note[0], note[2], note[4], note[3]))
+    table = np.array(rows, np.int64).reshape(-1, len(NOTE_COLUMNS))
+    return {name: table[:, i].astype(dtype) for i, (name, dtype) in enumerate(NOTE_COLUMNS.items())}
 
 
 def write_packed(
@@ -123,9 +154,10 @@ def write_packed(
 ) -> None:
     """Write the packed form of `pieces_TxK`, one array a row, into `folder`."""
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces_TxK])]).astype(np.int64)
     tokens = np.concatenate([np.asarray(piece, np.int16).reshape(-1, vocabulary.width) for piece in pieces_TxK])
-    save_file({"tokens": tokens, "offsets": offsets}, folder / "tokens.safetensors")
+    (folder / "tokens.safetensors").write_bytes(save({"tokens": tokens, "offsets": offsets}))
     write_vocabulary(folder / "vocabulary.json", vocabulary, grammar)
     with open(folder / "index.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
@@ -152,7 +184,7 @@ def read_index(path: Path) -> list[Row]:
 
 def write_vocabulary(path: Path, vocabulary: Vocabulary, grammar: Grammar) -> None:
     """Write vocabulary and grammar as one JSON file; equal automaton rows are stored once."""
-    rows = {}
+    rows: dict[str, int] = {}
     states = []
     for allowed, successor in zip(grammar.allowed_SxV, grammar.next_SxV, strict=True):
         key = (np.flatnonzero(allowed).tolist(), successor.astype(int).tolist())

@@ -8,7 +8,7 @@ import numpy as np
 
 from dalsegno.models.base import Request, Trained
 from dalsegno.representations.base import Packed, Vocabulary
-from dalsegno.study import Sampler
+from dalsegno.sampling.options import Sampler
 
 TICKS_A_BAR = 4 * 480
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,72 +14,14 @@ import numpy as np
 
 from dalsegno.models import base
 from dalsegno.representations.base import Packed
-from dalsegno.study import Model, Training
-from dalsegno.training.locks import exclusive
+from dalsegno.training.options import Augmentation, Training
+from dalsegno.training.run import Progress, valid_nll
 
 SECONDS_BETWEEN_SAVES = 20.0
 
 
 class Diverged(RuntimeError):
     """The training loss is no longer a number."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands; with the arrays it is all that resuming needs."""
-
-    step: int = 0
-    best_step: int = 0
-    best_nll: float = math.inf
-    worse: int = 0
-    stopped_by: str = ""
-    losses: list[float] = field(default_factory=list)
-    curve: list[dict[str, Any]] = field(default_factory=list)
-
-
-def train(
-    model: Model, packed: Packed, seed: int, checkpoint: Path, curves: Path, summary: Path, scratch: Path
-) -> None:
-    """Fit one model and write its three artifacts.
-
-    Args:
-        model: the study's section.
-        packed: tokens; fitted on `train`, chosen on `valid`, `test` is not read.
-        seed: of initial values, batches and dropout.
-        checkpoint: written: weights with the best validation NLL, see `dalsegno.models.base.load`.
-        curves: written: JSON lines with step, split, nll (nats a token) and learning_rate.
-        summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by.
-        scratch: folder that a killed run resumes from; holds nothing else of worth.
-
-    Raises:
-        Diverged: the loss became NaN or infinite; the last good state stays in `scratch`.
-    """
-    family = base.family(model.family)
-    config = family.Config(**model.config)
-    with exclusive(scratch):
-        if hasattr(family, "fit"):
-            arrays = family.fit(config, packed, model.augmentation, seed)
-            trained = family.load(config, packed.vocabulary, arrays)
-            progress = Progress(best_nll=valid_nll(trained.log_probs, packed), stopped_by="closed_form")
-            progress.curve.append({"step": 0, "split": "valid", "nll": progress.best_nll, "learning_rate": None})
-        else:
-            arrays, progress = descend(family, config, model, packed, seed, scratch)
-        base.save(checkpoint, model.family, config, packed.vocabulary, arrays)
-        curves.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in progress.curve))
-        result = {
-            "parameters": int(sum(array.size for array in arrays.values())),
-            "best_step": progress.best_step,
-            "best_valid_nll": progress.best_nll,
-            "steps": progress.step,
-            "stopped_by": progress.stopped_by,
-        }
-        summary.write_text(json.dumps(result, sort_keys=True, indent=1) + "\n")
-
-
-def valid_nll(log_probs: Any, packed: Packed) -> float:
-    """Mean NLL of the validation split in nats a token."""
-    scores = log_probs([packed.piece(i) for i in packed.indices("valid")])
-    return -float(sum(score.sum(dtype=np.float64) for score in scores) / sum(score.size for score in scores))
 
 
 def learning_rate(training: Training) -> Any:
@@ -97,7 +38,13 @@ def learning_rate(training: Training) -> Any:
 
 
 def descend(
-    family: Any, config: Any, model: Model, packed: Packed, seed: int, scratch: Path
+    family: Any,
+    config: Any,
+    training: Training,
+    augmentation: Augmentation,
+    packed: Packed,
+    seed: int,
+    scratch: Path,
 ) -> tuple[base.Arrays, Progress]:
     """Gradient descent: the best weights and the course of training."""
     import jax
@@ -108,8 +55,7 @@ def descend(
     from dalsegno.models.neural import Neural, named
     from dalsegno.training.batches import Batch, Windows
 
-    training = model.training or Training()
-    windows = Windows(packed, training.batch_size, training.window, model.augmentation.transpose, seed)
+    windows = Windows(packed, training.batch_size, training.window, augmentation.transpose, seed)
     trained = Neural(family.Network(config, packed.vocabulary, nnx.Rngs(seed)), packed.vocabulary)
     schedule = learning_rate(training)
     optimizer = optax.chain(
@@ -186,8 +132,8 @@ def descend(
             elif progress.worse >= training.patience:
                 progress.stopped_by = "patience"
             left = (time.monotonic() - began) / (progress.step - first) * (training.steps - progress.step)
-            best_so_far = f"valid {score:.4f}, best {progress.best_nll:.4f}"
-            say(f"step {progress.step}/{training.steps}: {best_so_far}, {left:.0f} s left at most")
+            where = f"step {progress.step}/{training.steps}"
+            say(f"{where} valid {score:.4f} best {progress.best_nll:.4f}, {left:.0f} s left")
             save()
             saved = time.monotonic()
         elif time.monotonic() - saved > SECONDS_BETWEEN_SAVES:

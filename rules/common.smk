@@ -1,0 +1,128 @@
+"""The study, its plan, and the look-ups that all rules share."""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from dalsegno.metrics.registry import METRICS
+from dalsegno.plan import Plan
+from dalsegno.study import StudyError, load
+
+ROOT = Path(workflow.basedir)
+
+os.environ.update(
+    # Jobs run the interpreter that runs Snakemake, also where its environment was not activated …
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]),
+    # … and in a rule's own environment this checkout's library.
+    PYTHONPATH=os.pathsep.join([str(ROOT / "src"), os.getenv("PYTHONPATH", "")]).rstrip(os.pathsep),
+)
+RESULTS = Path("results")
+
+study_file = str(workflow.configfiles[-1]) if workflow.configfiles else "the study"
+
+try:
+    PLAN = Plan(load(config, study_file, METRICS), ROOT, RESULTS)
+except StudyError as error:
+    raise WorkflowError(str(error))
+
+
+def folder(stage, **fixed):
+    """A stage's folder as a pattern of the wildcards that are not fixed."""
+    return PLAN.folder(stage, **fixed)
+
+
+def made(stage, name, **fixed):
+    """A file of a stage's folder, as a pattern."""
+    return f"{folder(stage, **fixed)}/{name}"
+
+
+def request(stage, **fixed):
+    """The file that says what a job is asked for: the input that decides whether it runs again."""
+    return made(stage, "spec.json", **fixed)
+
+
+def record(stage, **fixed):
+    """The file that says what an artifact was made from: the last that a job writes."""
+    return made(stage, "run.json", **fixed)
+
+
+def spec(stage, **fixed):
+    """A function of the wildcards that gives a job's spec: canonical JSON of all that changes its output."""
+    return lambda wildcards: PLAN.request(stage, {**dict(wildcards.items()), **fixed}).spec
+
+
+def code(stage, **fixed):
+    """A function of the wildcards that gives the digests of all modules that a job runs, as canonical JSON."""
+    return lambda wildcards: PLAN.request(stage, {**dict(wildcards.items()), **fixed}).code
+
+
+def log_file(stage, **fixed):
+    """A stage's log, outside the results: it holds times."""
+    return "logs/{}/{}.log".format(Path(folder(stage, **fixed)).relative_to(RESULTS), stage)
+
+
+def every(stage, name):
+    """One file of all jobs of a stage."""
+    return [(one.folder / name).as_posix() for job, one in PLAN.requests.items() if job.stage == stage]
+
+
+def folder_of(name):
+    """A function that gives the folder of the input called `name`."""
+    # A function of `input` is no reason to rerun, and need not be: the input itself is.
+    return lambda wildcards, input: str(Path(input.get(name)[0]).parent)
+
+
+def dataset_of(wildcards):
+    """The dataset that a job works on."""
+    return PLAN.runs[wildcards.run].dataset if "run" in wildcards.keys() else wildcards.dataset
+
+
+def corpus_of(wildcards):
+    """The note tables behind a job."""
+    return [made("corpus", table, dataset=dataset_of(wildcards)) for table in CORPUS]
+
+
+def split_of(wildcards):
+    """The split behind a job."""
+    return made("split", "split.csv", dataset=dataset_of(wildcards))
+
+
+def tokens_of(wildcards):
+    """The packed tokens that a run is trained on."""
+    run = PLAN.runs[wildcards.run]
+    return [made("represent", name, dataset=run.dataset, representation=run.representation) for name in PACKED]
+
+
+def all_tokens_of(wildcards):
+    """The packed tokens of a dataset in all its representations."""
+    names = PLAN.represented(wildcards.dataset)
+    return [
+        made("represent", file, dataset=wildcards.dataset, representation=name) for name in names for file in PACKED
+    ]
+
+
+CORPUS = [
+    "notes.parquet",
+    "pieces.parquet",
+    "meters.parquet",
+    "tempos.parquet",
+    "keys.parquet",
+    "rejects.csv",
+]
+PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv"]
+
+if workflow.is_main_process:
+    if not workflow.dryrun:
+        Path(".cache").mkdir(exist_ok=True)
+        # Held until this process ends, however it ends.
+        RUN_LOCK = open(".cache/run.lock", "w")
+        try:
+            fcntl.flock(RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WorkflowError("another run is at work in this folder; wait for it, or end it")
+    for place, differences in PLAN.settle().items():
+        logger.info(f"{place} is outdated: " + "; ".join(differences))

@@ -1,0 +1,43 @@
+rule corpus:
+    """Parse a source into note tables; what cannot be read is listed with its reason."""
+    input:
+        request=request("corpus"),
+    output:
+        **{table.replace(".", "_"): made("corpus", table) for table in CORPUS},
+        record=record("corpus"),
+    log:
+        log_file("corpus"),
+    cache: True
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
+    params:
+        spec=spec("corpus"),
+        code=code("corpus"),
+        lock=PLAN.lock,
+        # A function of `output` is no reason to rerun: the files' content stands in spec, their place does not count.
+        source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
+    shell:
+        "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
+        "2>&1 | tee {log:q}"
+
+
+rule split:
+    """Divide a corpus into train, valid and test, families together."""
+    input:
+        request=request("split"),
+        corpus=corpus_of,
+    output:
+        split=made("split", "split.csv"),
+        record=record("split"),
+    log:
+        log_file("split"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("split"),
+        code=code("split"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+    shell:
+        "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,110 @@
+rule likelihood:
+    """NLL of the validation and test pieces, with intervals."""
+    input:
+        request=request("likelihood"),
+        checkpoint=made("train", "checkpoint.safetensors"),
+        tokens=tokens_of,
+    output:
+        metrics=made("likelihood", "metrics.csv"),
+        record=record("likelihood"),
+    log:
+        log_file("likelihood"),
+    conda:
+        "../envs/cpu.yaml"
+    threads: 1
+    params:
+        spec=spec("likelihood"),
+        code=code("likelihood"),
+        lock=PLAN.lock,
+        tokens=folder_of("tokens"),
+    shell:
+        "python workflow/scripts/likelihood.py --request {input.request:q} --checkpoint {input.checkpoint:q} "
+        "--tokens {params.tokens:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+rule measure:
+    """Metrics of the samples of one run and sampler."""
+    input:
+        request=request("measure"),
+        notes=made("sample", "notes.parquet"),
+        corpus=corpus_of,
+        split=split_of,
+    output:
+        metrics=made("measure", "metrics.csv"),
+        histograms=made("measure", "histograms.json"),
+        record=record("measure"),
+    log:
+        log_file("measure"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("measure"),
+        code=code("measure"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+    shell:
+        "python workflow/scripts/measure.py --request {input.request:q} --notes {input.notes:q} "
+        "--corpus {params.corpus:q} --split {input.split:q} 2>&1 | tee {log:q}"
+
+
+rule control:
+    """The same metrics of held-out real music, training music, shuffled music and noise."""
+    input:
+        request=request("control"),
+        corpus=corpus_of,
+        split=split_of,
+        tokens=all_tokens_of,
+    output:
+        metrics=made("control", "metrics.csv"),
+        histograms=made("control", "histograms.json"),
+        record=record("control"),
+    log:
+        log_file("control"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("control"),
+        code=code("control"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+        representations=lambda wildcards, input: str(Path(input.tokens[0]).parents[1]),
+    shell:
+        "python workflow/scripts/control.py --request {input.request:q} --corpus {params.corpus:q} "
+        "--split {input.split:q} --representations {params.representations:q} 2>&1 | tee {log:q}"
+
+
+rule tables:
+    """One tidy table of all metrics and one of all runs."""
+    input:
+        request=request("tables"),
+        likelihood=every("likelihood", "metrics.csv"),
+        measures=every("measure", "metrics.csv"),
+        controls=every("control", "metrics.csv"),
+        summaries=every("train", "summary.json"),
+    output:
+        metrics=report(
+            f"{RESULTS}/studies/{PLAN.study.study}/metrics.csv",
+            caption="../workflow/report/metrics.rst",
+            category="Tables",
+            labels={"table": "all metrics"},
+        ),
+        runs=report(
+            f"{RESULTS}/studies/{PLAN.study.study}/runs.csv",
+            caption="../workflow/report/runs.rst",
+            category="Tables",
+            labels={"table": "all runs"},
+        ),
+        record=record("tables"),
+    log:
+        log_file("tables"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("tables"),
+        code=code("tables"),
+        lock=PLAN.lock,
+        runs=lambda wildcards, input: str(Path(input.summaries[0]).parents[1]),
+    shell:
+        "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
+        "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
+        "--runs-folder {params.runs:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,24 @@
+rule train:
+    """Fit one model with one seed; resumes where an interrupted run stopped."""
+    input:
+        request=request("train"),
+        tokens=tokens_of,
+    output:
+        checkpoint=made("train", "checkpoint.safetensors"),
+        curves=made("train", "curves.jsonl"),
+        summary=made("train", "summary.json"),
+        record=record("train"),
+    log:
+        log_file("train"),
+    conda:
+        "../envs/cpu.yaml"
+    # The number of threads changes the bytes, so it is one unless a profile says otherwise (set-threads).
+    threads: 1
+    params:
+        spec=spec("train"),
+        code=code("train"),
+        lock=PLAN.lock,
+        tokens=folder_of("tokens"),
+    shell:
+        "python workflow/scripts/train.py --request {input.request:q} --tokens {params.tokens:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"

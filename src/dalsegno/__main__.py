@@ -1,0 +1,82 @@
+"""`python -m dalsegno`: what people ask of a study outside the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from dalsegno import environments, study
+from dalsegno.metrics.registry import METRICS
+
+SCHEMA = Path("config/study.schema.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dalsegno", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    check = commands.add_parser("check", help="validate a study and list its runs; no job is started")
+    check.add_argument("file", type=Path)
+    check.set_defaults(act=_check)
+
+    schema = commands.add_parser("schema", help="the JSON schema of a study")
+    schema.add_argument("--write", action="store_true", help=f"rewrite {SCHEMA}")
+    schema.set_defaults(act=_schema)
+
+    envs = commands.add_parser("environments", help="the conda environments that follow from the lock")
+    envs.add_argument("--write", action="store_true", help="rewrite envs/*.yaml")
+    envs.set_defaults(act=_environments)
+
+    verdict = commands.add_parser("verdict", help="print a gate.json; exit status 1 where a gate failed")
+    verdict.add_argument("file", type=Path)
+    verdict.set_defaults(act=_verdict)
+
+    arguments = parser.parse_args()
+    return int(arguments.act(arguments))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    try:
+        content = yaml.safe_load(arguments.file.read_text())
+        checked = study.load(content, str(arguments.file), METRICS)
+    except (OSError, yaml.YAMLError, study.StudyError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for run in study.expand(checked):
+        print(run.name, *run.samplers)
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    if arguments.write:
+        SCHEMA.write_text(study.schema())
+    else:
+        print(study.schema(), end="")
+    return 0
+
+
+def _environments(arguments: argparse.Namespace) -> int:
+    for name, text in environments.render(Path("envs/lock.txt"), Path("pyproject.toml")).items():
+        if arguments.write:
+            (Path("envs") / name).write_text(text)
+        else:
+            print(f"# envs/{name}\n{text}")
+    return 0
+
+
+def _verdict(arguments: argparse.Namespace) -> int:
+    content = json.loads(arguments.file.read_text())
+    for one in content["verdicts"]:
+        where = " ".join(f"{key}={value}" for key, value in one["gate"].items() if key not in ("metric", "max", "min"))
+        print("pass" if one["passed"] else "FAIL", one["gate"]["metric"], where + ":", one["reason"], one["unit"])
+    passed = sum(one["passed"] for one in content["verdicts"])
+    print(f"{passed} of {len(content['verdicts'])} gates passed")
+    return int(not content["passed"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

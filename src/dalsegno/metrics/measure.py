@@ -1,0 +1,100 @@
+"""Measure a set of pieces against held-out music: the rows and histograms of one run and sampler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dalsegno.data.excerpts import read_excerpts
+from dalsegno.data.notes import Notes, read_notes
+from dalsegno.metrics import bootstrap
+from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
+from dalsegno.metrics.registry import load_metric
+from dalsegno.metrics.rows import Identity, Row
+
+Histograms = dict[str, dict[str, Any]]
+
+
+def measure(
+    notes_parquet: Path,
+    count: int,
+    corpus: Path,
+    split: Path,
+    metrics: Sequence[str],
+    identity: Identity,
+    bars: int,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+) -> tuple[list[Row], Histograms]:
+    """Measure the samples of one run and sampler.
+
+    Args:
+        notes_parquet: note table of the samples, pieces 0 to `count - 1`.
+        count: number of samples; those without notes stand in no table but count.
+        corpus: folder of the corpus whose test pieces are the held-out music.
+        split: `split.csv` of that corpus.
+        metrics: names of `METRICS`.
+        bars: length of the samples; held-out pieces are cut to it.
+        resamples: of the bootstrap over samples.
+
+    Returns:
+        One row a metric (distances are to the split `test`), and the histograms behind the distances.
+    """
+    notes = read_notes(notes_parquet)
+    if len(notes) and not 0 <= notes.piece.min() <= notes.piece.max() < count:
+        raise ValueError(f"{notes_parquet}: pieces outside 0 to {count - 1}")
+    pieces = list(notes.pieces(range(count)))
+    held_out = read_excerpts(corpus, split, bars)["test"]
+    rows = []
+    histograms: Histograms = {}
+    for name in metrics:
+        metric = load_metric(name)
+        if isinstance(metric, PieceMetric):
+            rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
+        else:
+            estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
+            rows.append(identity.row(name, metric.unit, estimate, split="test"))
+            histograms[name] = histogram(metric, {"samples": pieces, "held_out": held_out})
+    return rows, histograms
+
+
+def piece_estimate(metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int) -> bootstrap.Estimate:
+    """Mean of a metric over the pieces that define it."""
+    return bootstrap.mean(np.array([metric(piece) for piece in pieces]), seed, resamples)
+
+
+def distance_estimate(
+    metric: HistogramDistance, pieces: list[Notes], held_out: list[Notes], resamples: int, seed: int
+) -> bootstrap.Estimate:
+    """Distance between the summed histograms; the interval is over the pieces, with the held-out music fixed."""
+    counts = metric.counts(pieces)
+    counts = counts[counts.sum(axis=1) > 0]
+    reference = metric.counts(held_out).sum(axis=0)
+    n = len(counts)
+    if n == 0:
+        return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
+    value = metric.distances(counts.sum(axis=0, keepdims=True), reference)[0]
+    replicates = metric.distances(bootstrap.draws(n, resamples, seed) @ counts, reference)
+    return bootstrap.recentred(float(value), replicates, n)
+
+
+def histogram(metric: HistogramDistance, sets: Mapping[str, list[Notes]]) -> dict[str, Any]:
+    """The histograms of several sets of pieces as JSON: shares of all counts, None for a set without any."""
+    shares = {name: share(metric.counts(pieces).sum(axis=0)) for name, pieces in sets.items()}
+    return {
+        "axis": metric.axis,
+        "labels": list(metric.labels),
+        "shares": {
+            name: [float(f"{x:.10g}") for x in values] if np.isfinite(values).all() else None
+            for name, values in shares.items()
+        },
+    }
+
+
+def write_histograms(path: Path, histograms: Histograms) -> None:
+    """Write `histograms.json`: metric name to axis, bin labels and the shares of each set of pieces."""
+    Path(path).write_text(json.dumps(histograms, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

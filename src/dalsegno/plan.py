@@ -1,0 +1,339 @@
+"""The plan: which jobs a study means, what each is made from, and where its artifacts lie.
+
+The rules look their rows up here; nothing about paths, specs or code is decided anywhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from dalsegno import provenance
+from dalsegno.data.manifest import digest, source_files
+from dalsegno.data.options import TableSplit
+from dalsegno.data.readers import READERS
+from dalsegno.metrics.registry import METRICS
+from dalsegno.models.registry import FAMILIES
+from dalsegno.representations.registry import REPRESENTATIONS
+from dalsegno.study import Run, Study, StudyError, expand, nearest
+from dalsegno.training.options import LOOP
+
+FOLDERS = {
+    "corpus": "corpora/{dataset}",
+    "split": "splits/{dataset}",
+    "represent": "representations/{dataset}/{representation}",
+    "train": "runs/{study}/{run}",
+    "likelihood": "likelihood/{study}/{run}",
+    "sample": "samples/{study}/{run}/{sampler}",
+    "measure": "measures/{study}/{run}/{sampler}",
+    "reference": "references/{study}/{dataset}",
+    "control": "controls/{study}/{dataset}",
+    "tables": "studies/{study}/tables",
+    "gate": "studies/{study}/gate",
+    "report": "studies/{study}/report",
+}
+"""Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+TEMPLATES = "src/dalsegno/reporting/templates"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: a stage and the values of its wildcards."""
+
+    stage: str
+    wildcards: tuple[tuple[str, str], ...]
+
+
+class Plan:
+    """All jobs of a study.
+
+    Args:
+        study: the validated study.
+        root: the project's folder (`workflow/`, `src/`, `envs/`).
+        results: the results folder.
+        cache: a folder for what may be deleted at any time.
+    """
+
+    def __init__(self, study: Study, root: Path, results: Path = Path("results"), cache: Path = Path(".cache")) -> None:
+        self.study = study
+        self.root = Path(root)
+        self.results = Path(results)
+        self.runs: dict[str, Run] = {run.name: run for run in expand(study)}
+        self.lock = provenance.lock_digest(self.root / "envs" / "lock.txt")
+        self.cache = Path(cache)
+        self.fingerprints = provenance.Fingerprints(self.root, cache=self.cache / "fingerprints.json")
+        self._digests: dict[str, str] = {}
+        self.families = self._resolve()
+        self.requests = {job: self._request(job) for job in self._jobs()}
+        self.fingerprints.save()
+
+    def folder(self, stage: str, **wildcards: str) -> str:
+        """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
+        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "run", "sampler")}
+        path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
+        return (self.results / path).as_posix()
+
+    def request(self, stage: str, wildcards: Any) -> provenance.Request:
+        """The request of the job with these wildcards (a mapping or Snakemake's wildcards)."""
+        values = tuple((name, str(wildcards[name])) for name in _names(stage))
+        try:
+            return self.requests[Job(stage, values)]
+        except KeyError:
+            asked = self.folder(stage, **dict(values))
+            known = [request.folder.as_posix() for job, request in self.requests.items() if job.stage == stage]
+            raise StudyError(
+                f"the study {self.study.study} has no {stage} job for {asked}{nearest(asked, known)}"
+            ) from None
+
+    def settle(self) -> dict[str, list[str]]:
+        """Write the requests; see `provenance.settle`."""
+        return provenance.settle(list(self.requests.values()))
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        return sorted({run.dataset for run in self.runs.values()})
+
+    @cached_property
+    def sampled(self) -> list[tuple[str, str]]:
+        """Every run and sampler."""
+        return [(name, sampler) for name, run in self.runs.items() for sampler in run.samplers]
+
+    def represented(self, dataset: str) -> list[str]:
+        """The representations that a dataset is written in."""
+        return sorted({run.representation for run in self.runs.values() if run.dataset == dataset})
+
+    @property
+    def references(self) -> int:
+        """How many real pieces are made audible for each dataset."""
+        return max(self.study.report.samples, 1)
+
+    def source_path(self, dataset: str) -> str:
+        """The folder of a dataset's files, or an empty string where a package holds them."""
+        return getattr(self.study.datasets[dataset].source, "path", "")
+
+    def spec(self, stage: str, **wildcards: str) -> dict[str, Any]:
+        """Everything that changes a job's output, except code and library versions."""
+        study = self.study
+        if stage in ("tables", "gate", "report"):
+            return {"stage": stage, **self._study_spec(stage)}
+        if stage in ("corpus", "split", "represent", "reference", "control"):
+            name = wildcards["dataset"]
+            dataset = study.datasets[name]
+            # A folder's files count by content; where they lie does not.
+            source = dataset.source.model_dump(mode="json", exclude={"path"})
+            spec: dict[str, Any] = {
+                "stage": stage,
+                "source": source,
+                "files": self._files(name),
+            }
+            if stage == "corpus":
+                return {**spec, "max_rejects": dataset.max_rejects}
+            spec |= {"split": _dump(dataset.split)}
+            if isinstance(dataset.split, TableSplit):
+                spec["split_table"] = self._table(name)
+            if stage == "represent":
+                spec["representation"] = _dump(study.representations[wildcards["representation"]])
+            if stage in ("reference", "control"):
+                samplers = [study.samplers[name] for name in sorted({s for _, s in self.sampled})]
+                spec |= {"study": study.study, "dataset": name, "bars": max((s.bars for s in samplers), default=8)}
+            if stage == "reference":
+                spec |= {"samples": self.references, "seconds": study.report.seconds}
+            if stage == "control":
+                count = max((s.count for s in samplers), default=4)
+                spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation), "count": count}
+                spec["representations"] = {one: _dump(study.representations[one]) for one in self.represented(name)}
+            return spec
+        run = self.runs[wildcards["run"]]
+        spec = self.spec("represent", dataset=run.dataset, representation=run.representation) | {
+            "stage": stage,
+            "model": _dump(study.models[run.model]) | {"config": self.families[run.model]},
+            "seed": run.seed,
+        }
+        if stage == "train":
+            return spec
+        spec["labels"] = {
+            "study": study.study,
+            "run": run.name,
+            "dataset": run.dataset,
+            "representation": run.representation,
+            "model": run.model,
+            "seed": str(run.seed),
+        }
+        if stage == "likelihood":
+            return spec | {"evaluation": _dump(study.evaluation)}
+        sampler = study.samplers[wildcards["sampler"]]
+        spec["labels"]["sampler"] = wildcards["sampler"]
+        spec["sampler"] = _dump(sampler)
+        if stage == "sample":
+            return spec | {"seconds": study.report.seconds}
+        return spec | {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
+
+    def code(self, stage: str, **wildcards: str) -> dict[str, str]:
+        """The import closure of a job: its program and the modules that it loads by name."""
+        extra: list[str] = []
+        resources: Iterable[str] = ()
+        if stage == "train" and self.study.models[self.runs[wildcards["run"]].model].training is not None:
+            extra.append(LOOP)
+        if stage in ("train", "likelihood", "sample"):
+            run = self.runs[wildcards["run"]]
+            extra.append(FAMILIES[self.study.models[run.model].family])
+        if stage == "corpus":
+            extra.append(_module(READERS[self.study.datasets[wildcards["dataset"]].source.kind]))
+        if stage == "represent":
+            extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
+        if stage == "sample":
+            extra.append(_module(REPRESENTATIONS[self.study.representations[run.representation].kind]))
+        if stage == "control":
+            kinds = [self.study.representations[one].kind for one in self.represented(wildcards["dataset"])]
+            extra += [_module(REPRESENTATIONS[kind]) for kind in kinds]
+        if stage in ("measure", "control"):
+            extra += [_module(METRICS[name]) for name in self.study.metrics]
+        if stage == "report":
+            folder = self.root / TEMPLATES
+            resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
+        return self.fingerprints.closure(f"workflow/scripts/{stage}.py", extra, resources)
+
+    def _files(self, dataset: str) -> str:
+        """Digest of the content of a dataset's files."""
+        if dataset not in self._digests:
+            try:
+                files = source_files(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
+            except FileNotFoundError as error:
+                raise StudyError(f"datasets.{dataset}.source: {error}") from None
+            self._digests[dataset] = digest(files)
+        return self._digests[dataset]
+
+    def _table(self, dataset: str) -> str:
+        """Digest of the content of a dataset's split table."""
+        split = self.study.datasets[dataset].split
+        assert isinstance(split, TableSplit)
+        path = self.root / split.path
+        try:
+            return provenance.digest(path.read_bytes())
+        except OSError as error:
+            raise StudyError(f"datasets.{dataset}.split.path: cannot read {path}: {error.strerror}") from None
+
+    def _study_spec(self, stage: str) -> dict[str, Any]:
+        study = self.study
+        if stage == "gate":
+            return {"study": study.study, "gates": [_dump(gate) for gate in study.gates]}
+        if stage == "tables":
+            return {"study": study.study, "runs": [self._row(run) for run in self.runs.values()]}
+        places = [
+            {"stage": job.stage, **dict(job.wildcards), "folder": self.folder(job.stage, **dict(job.wildcards))}
+            for job in self._jobs()
+            if job.stage != "report"
+        ]
+        return {"document": _dump(study), "places": places}
+
+    def _row(self, run: Run) -> dict[str, Any]:
+        """What `runs.csv` says of a run beyond the result of its training."""
+        return {
+            "run": run.name,
+            "dataset": run.dataset,
+            "representation": run.representation,
+            "model": run.model,
+            "seed": run.seed,
+            "family": self.study.models[run.model].family,
+            "spec": provenance.digest(provenance.canonical(self.spec("train", run=run.name))),
+        }
+
+    def _jobs(self) -> list[Job]:
+        """Every job, upstream first."""
+        represented = sorted({(run.dataset, run.representation) for run in self.runs.values()})
+        rows: dict[str, list[tuple[str, ...]]] = {
+            "dataset": [(name,) for name in self.datasets],
+            "dataset representation": list(represented),
+            "run": [(name,) for name in self.runs],
+            "run sampler": list(self.sampled),
+            "": [()],
+        }
+        return [
+            Job(stage, tuple(zip(_names(stage), values, strict=True)))
+            for stage in FOLDERS
+            for values in rows[" ".join(_names(stage))]
+        ]
+
+    def _request(self, job: Job) -> provenance.Request:
+        wildcards = dict(job.wildcards)
+        return provenance.Request(
+            folder=Path(self.folder(job.stage, **wildcards)),
+            spec=provenance.canonical(self.spec(job.stage, **wildcards)),
+            code=provenance.canonical(self.code(job.stage, **wildcards)),
+            lock=self.lock,
+        )
+
+    def _resolve(self) -> dict[str, dict[str, Any]]:
+        """Every model's full family config, defaults included, checked by the family itself.
+
+        Families import JAX, which takes a second; what they said is kept with the results until the study or
+        their code changes.
+        """
+        modules = sorted({FAMILIES[model.family] for model in self.study.models.values()})
+        code = {name: self.fingerprints.closure(name) for name in modules}
+        key = provenance.digest(provenance.canonical([_dump(self.study), code, self.lock]))
+        path = self.results / "studies" / self.study.study / "study.json"
+        if path.exists():
+            known = json.loads(path.read_text())
+            if known["key"] == key:
+                return known["families"]
+        families = resolve(self.study)
+        content = {"key": key, "study": _dump(self.study), "families": families}
+        provenance.write_atomically(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        return families
+
+
+def resolve(study: Study) -> dict[str, dict[str, Any]]:
+    """Ask every family of the study for its full config.
+
+    Raises:
+        StudyError: where a family does not know a key, or does not support what the study asks of it.
+    """
+    resolved, lines = {}, []
+    for name, model in study.models.items():
+        family = importlib.import_module(FAMILIES[model.family])
+        config: type[BaseModel] = family.Config
+        try:
+            resolved[name] = _dump(config.model_validate(model.config))
+        except ValidationError as error:
+            for one in error.errors():
+                key = ".".join(str(part) for part in one["loc"])
+                unknown = one["type"] == "extra_forbidden"
+                told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
+                lines.append(f"models.{name}.config.{key}: {told}")
+        closed_form = not hasattr(family, "Network")
+        if closed_form and model.training is not None:
+            lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
+        if not closed_form and model.training is None:
+            lines.append(f"models.{name}.training: the family {model.family!r} needs this section")
+        prompted = sorted(
+            {s for run in expand(study) if run.model == name for s in run.samplers if study.samplers[s].prompt_bars}
+        )
+        if prompted and "prompt" not in family.SUPPORTS:
+            lines.append(
+                f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
+            )
+    if lines:
+        raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
+    return resolved
+
+
+def _names(stage: str) -> list[str]:
+    """The wildcards of a stage, in the order of its folder."""
+    return [part[1:-1] for part in FOLDERS[stage].split("/") if part.startswith("{") and part != "{study}"]
+
+
+def _module(entry: str) -> str:
+    return entry.partition(":")[0]
+
+
+def _dump(section: BaseModel) -> dict[str, Any]:
+    return section.model_dump(mode="json")

@@ -1,0 +1,92 @@
+"""What a report is made of: paths, by what they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The artifacts of one study; `docs/artifacts.md` says what each file holds.
+
+    Attributes:
+        study: the validated study as plain data; `study`, `title` and `description` are shown.
+        metrics: `metrics.csv` of the study.
+        runs: `runs.csv` of the study.
+        curves: run -> `curves.jsonl`.
+        measures: (run, sampler) -> `histograms.json`.
+        samples: (run, sampler) -> folder of `notes.parquet` and exported pieces.
+        references: dataset -> such a folder with real pieces.
+        controls: dataset -> `histograms.json`.
+        corpora: dataset -> corpus folder (`pieces.parquet`, `rejects.csv`).
+        splits: dataset -> `split.csv`.
+        representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
+        specs: artifact, by a name for readers -> `spec.json`.
+        gate: `gate.json`, where the study has gates.
+        samples_per_run: pieces shown of each model and sampler, and of each dataset.
+    """
+
+    study: Mapping[str, Any]
+    metrics: Path
+    runs: Path
+    curves: Mapping[str, Path] = field(default_factory=dict)
+    measures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    references: Mapping[str, Path] = field(default_factory=dict)
+    controls: Mapping[str, Path] = field(default_factory=dict)
+    corpora: Mapping[str, Path] = field(default_factory=dict)
+    splits: Mapping[str, Path] = field(default_factory=dict)
+    representations: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    specs: Mapping[str, Path] = field(default_factory=dict)
+    gate: Path | None = None
+    samples_per_run: int = 2
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], places: Sequence[Mapping[str, str]], study_folder: Path) -> ReportInputs:
+        """The inputs of a study from its plan.
+
+        Args:
+            document: the study.
+            places: one row a job: its stage, wildcards and folder.
+            study_folder: where `metrics.csv`, `runs.csv` and `gate.json` lie.
+        """
+
+        def by(stage: str, *wildcards: str, name: str = "") -> dict[Any, Path]:
+            rows = [row for row in places if row["stage"] == stage]
+            keys = [tuple(row[wildcard] for wildcard in wildcards) for row in rows]
+            paths = [Path(row["folder"]) / name for row in rows]
+            return {key if len(key) > 1 else key[0]: path for key, path in zip(keys, paths, strict=True)}
+
+        return cls(
+            study=document,
+            metrics=study_folder / "metrics.csv",
+            runs=study_folder / "runs.csv",
+            gate=study_folder / "gate.json",
+            curves=by("train", "run", name="curves.jsonl"),
+            measures=by("measure", "run", "sampler", name="histograms.json"),
+            samples=by("sample", "run", "sampler"),
+            references=by("reference", "dataset"),
+            controls=by("control", "dataset", name="histograms.json"),
+            corpora=by("corpus", "dataset"),
+            splits=by("split", "dataset", name="split.csv"),
+            representations=by("represent", "dataset", "representation"),
+            specs={row["folder"].partition("/")[2]: Path(row["folder"]) / "spec.json" for row in places},
+            samples_per_run=document["report"]["samples"],
+        )
+
+    def files(self) -> list[Path]:
+        """Every file that the report may read."""
+        single = [self.metrics, self.runs, *([self.gate] if self.gate else [])]
+        for group in (self.curves, self.measures, self.controls, self.splits, self.specs):
+            single += group.values()
+        for folders, names in (
+            (self.corpora, ("pieces.parquet", "rejects.csv")),
+            (self.representations, ("index.csv", "rejects.csv")),
+        ):
+            single += [folder / name for folder in folders.values() for name in names]
+        for folder in [*self.samples.values(), *self.references.values()]:
+            single += [path for path in folder.iterdir() if path.suffix in (".parquet", ".mid", ".flac")]
+        return sorted(single)

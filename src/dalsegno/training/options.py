@@ -1,0 +1,31 @@
+"""How a model is fitted: the `training` and `augmentation` sections of a model."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dalsegno.options import Section
+
+LOOP = "dalsegno.training.loop"
+"""The loop of gradient descent, loaded by name, so that what is fitted in closed form does not depend on it."""
+
+
+class Training(Section):
+    """How a model is fitted by gradient descent; chosen on validation, never on test."""
+
+    steps: int = Field(600, ge=1, description="optimizer steps at most")
+    batch_size: int = Field(16, ge=1, description="windows a step")
+    window: int = Field(128, ge=2, description="length of a window in steps of the representation")
+    learning_rate: float = Field(2e-3, gt=0, description="peak of a warm-up cosine schedule (AdamW)")
+    warmup_steps: int = Field(50, ge=0)
+    final_learning_rate: float = Field(0.05, ge=0, le=1, description="share of the peak that is left at the end")
+    weight_decay: float = Field(0.01, ge=0)
+    clip_norm: float = Field(1.0, gt=0, description="global norm of the gradient")
+    eval_every: int = Field(100, ge=1, description="steps between evaluations on the validation split")
+    patience: int = Field(5, ge=1, description="evaluations without a better validation NLL before stopping")
+
+
+class Augmentation(Section):
+    """What the training split (and no other) is varied by."""
+
+    transpose: int = Field(0, ge=0, le=12, description="semitones up or down at most, within the training range")

@@ -1,0 +1,79 @@
+"""One training run: fit a model and write its artifacts, however its family is fitted."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dalsegno.models import base
+from dalsegno.representations.base import Packed
+from dalsegno.training.locks import exclusive
+from dalsegno.training.options import LOOP, Augmentation, Training
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the arrays it is all that resuming needs."""
+
+    step: int = 0
+    best_step: int = 0
+    best_nll: float = math.inf
+    worse: int = 0
+    stopped_by: str = ""
+    losses: list[float] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    model: dict[str, Any], packed: Packed, seed: int, checkpoint: Path, curves: Path, summary: Path, scratch: Path
+) -> None:
+    """Fit one model and write its three artifacts.
+
+    Args:
+        model: the study's section as a plain document: family, config, training, augmentation.
+        packed: tokens; fitted on `train`, chosen on `valid`, `test` is not read.
+        seed: of initial values, batches and dropout.
+        checkpoint: written: weights with the best validation NLL, see `dalsegno.models.base.load`.
+        curves: written: JSON lines with step, split, nll (nats a token) and learning_rate.
+        summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by.
+        scratch: folder that a killed run resumes from; holds nothing else of worth.
+
+    Raises:
+        Diverged: the loss became NaN or infinite; the last good state stays in `scratch`.
+    """
+    name = model["family"]
+    family = base.family(name)
+    config = family.Config(**model["config"])
+    augmentation = Augmentation(**model["augmentation"])
+    with exclusive(scratch):
+        if hasattr(family, "fit"):
+            arrays = family.fit(config, packed, augmentation, seed)
+            trained = family.load(config, packed.vocabulary, arrays)
+            progress = Progress(best_nll=valid_nll(trained.log_probs, packed), stopped_by="closed_form")
+            progress.curve.append({"step": 0, "split": "valid", "nll": progress.best_nll, "learning_rate": None})
+        else:
+            loop = importlib.import_module(LOOP)
+            training = Training(**model["training"])
+            arrays, progress = loop.descend(family, config, training, augmentation, packed, seed, scratch)
+        base.save(checkpoint, name, config, packed.vocabulary, arrays)
+        curves.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in progress.curve))
+        result = {
+            "parameters": int(sum(array.size for array in arrays.values())),
+            "best_step": progress.best_step,
+            "best_valid_nll": progress.best_nll,
+            "steps": progress.step,
+            "stopped_by": progress.stopped_by,
+        }
+        summary.write_text(json.dumps(result, sort_keys=True, indent=1) + "\n")
+
+
+def valid_nll(log_probs: Any, packed: Packed) -> float:
+    """Mean NLL of the validation split in nats a token."""
+    scores = log_probs([packed.piece(i) for i in packed.indices("valid")])
+    return -float(sum(score.sum(dtype=np.float64) for score in scores) / sum(score.size for score in scores))

@@ -1,0 +1,150 @@
+"""Corpus building: what is found is a piece or a reject, and equal music gives equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from dalsegno.data import corpus, manifest
+from dalsegno.data.options import FolderSource, Music21Source
+from dalsegno.data.quarantine import Failure, call_on_files
+from dalsegno.data.tables import Corpus
+
+CHORALES = Music21Source(kind="music21", collection="bach_chorales")
+
+
+def midi_bytes(pitches: tuple[int, ...]) -> bytes:
+    """A format 0 file at 96 ticks a quarter with one quarter note a pitch."""
+    events = b"".join(bytes([0, 0x90, p, 64, 96, 0x80, p, 0]) for p in pitches) + b"\x00\xff\x2f\x00"
+    header = (
+        b"MThd" + (6).to_bytes(4, "big") + (0).to_bytes(2, "big") + (1).to_bytes(2, "big") + (96).to_bytes(2, "big")
+    )
+    return header + b"MTrk" + len(events).to_bytes(4, "big") + events
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "music"
+    (folder / "deep").mkdir(parents=True)
+    # SymbTR has bytes behind the last track; they are no reason to refuse the music.
+    (folder / "b.mid").write_bytes(midi_bytes((60, 62, 64)) + b"\x80" * 12)
+    (folder / "deep" / "a.MIDI").write_bytes(midi_bytes((67,)))
+    (folder / "broken.mid").write_bytes(midi_bytes((60,))[:30])
+    (folder / "garbage.mid").write_bytes(b"this is no music")
+    (folder / "garbage2.mid").write_bytes(b"nor is this")
+    (folder / "malformed.mid").write_bytes(midi_bytes((60,))[:22] + b"\xff" * 12)
+    (folder / "silent.mid").write_bytes(midi_bytes(()))
+    (folder / "zero.mid").write_bytes(b"")
+    (folder / "notes.txt").write_text("not MIDI")
+    (folder / ".hidden.mid").write_bytes(b"")
+    return folder
+
+
+def source(folder: Path) -> FolderSource:
+    return FolderSource(kind="folder", path=str(folder))
+
+
+def test_every_file_found_is_a_piece_or_a_reject(folder: Path, tmp_path: Path) -> None:
+    corpus.build(source(folder), 1.0, tmp_path / "out", jobs=2)
+    tables = Corpus(tmp_path / "out")
+    with open(tmp_path / "out" / "rejects.csv", newline="") as file:
+        rejects = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert [piece["piece"] for piece in tables.pieces] == ["b", "deep/a"]
+    assert sorted(rejects) == [
+        "broken.mid",
+        "garbage.mid",
+        "garbage2.mid",
+        "malformed.mid",
+        "notes.txt",
+        "silent.mid",
+        "zero.mid",
+    ]
+    assert rejects["broken.mid"] == "the file is torn: its last chunk lacks 4 bytes"
+    assert rejects["malformed.mid"] == "a track chunk is malformed (symusic)"
+    assert rejects["silent.mid"] == "no notes"
+    assert rejects["zero.mid"] == "the file is empty (0 bytes)"
+    assert rejects["notes.txt"].startswith("not a MIDI file")
+    assert tables.piece(0)["pitch"].tolist() == [60, 62, 64]
+    assert tables.piece(0)["start"].tolist() == [0, 480, 960]
+    assert tables.piece(0)["duration"].tolist() == [480, 480, 480]
+    assert tables.seconds(0) == pytest.approx(1.5)
+
+
+def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    for name, jobs in (("one", 1), ("two", 2)):
+        corpus.build(source(folder), 1.0, tmp_path / name, jobs=jobs)
+    names = sorted(os.listdir(tmp_path / "one"))
+    assert names == sorted(os.listdir(tmp_path / "two"))
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_too_many_rejects_name_the_commonest_reason(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"6 of 8 files cannot be read.*2 × not a MIDI file.*raise max_rejects"):
+        corpus.build(source(folder), 0.5, tmp_path / "out", jobs=1)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        manifest.list_source(FolderSource(kind="folder", path="nowhere"), tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty"):
+        manifest.list_source(FolderSource(kind="folder", path="empty"), tmp_path)
+
+
+def test_a_crash_or_a_hang_costs_only_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fragile_parser.py").write_text(
+        "import os, time\n"
+        "def read(path):\n"
+        "    if path.name == 'crash': os._exit(3)\n"
+        "    if path.name == 'hang': time.sleep(60)\n"
+        "    if path.name == 'error': raise KeyError('x')\n"
+        "    return path.name\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("dalsegno.data.quarantine.IMPORT_SECONDS", 1.0)
+    names = ["a", "crash", "b", "hang", "c", "error", "d"]
+    results = dict(call_on_files("fragile_parser:read", [Path(name) for name in names], jobs=1, seconds=1.0))
+    told = [result.reason if isinstance(result, Failure) else result for _, result in sorted(results.items())]
+    assert told == [
+        "a",
+        "the parser crashed (exit status 3)",
+        "b",
+        "the parser needed more than 1 s",
+        "c",
+        "KeyError: 'x'",
+        "d",
+    ]
+
+
+def test_the_manifest_follows_contents_and_reads_each_file_once(folder: Path, tmp_path: Path) -> None:
+    source, cache = FolderSource(kind="folder", path=str(folder)), tmp_path / "cache" / "digests.json"
+    first = manifest.source_files(source, tmp_path, cache)
+    stamp = cache.stat().st_mtime_ns
+    assert manifest.source_files(source, tmp_path, cache) == first
+    assert cache.stat().st_mtime_ns == stamp
+    (folder / "b.mid").write_bytes(midi_bytes((60, 62, 65, 67)))
+    changed = manifest.source_files(source, tmp_path, cache)
+    assert [path for (path, old), (_, new) in zip(first, changed, strict=True) if old != new] == ["b.mid"]
+    assert manifest.digest(first) != manifest.digest(changed)
+    cache.write_text("{ torn")
+    assert manifest.source_files(source, tmp_path, cache) == changed
+
+
+def test_chorales_are_four_monophonic_voices(tmp_path: Path) -> None:
+    files = manifest.list_source(CHORALES)
+    assert len(files) == 410
+    wanted = {"bwv1.6", "bwv366", "bwv316", "bwv846"}
+    corpus.build_files(CHORALES, [file for file in files if file.piece in wanted], tmp_path, 0.5, jobs=1)
+    tables = Corpus(tmp_path)
+    assert [piece["piece"] for piece in tables.pieces] == ["bwv1.6", "bwv316", "bwv366"]
+    assert [piece["tracks"] for piece in tables.pieces] == [4, 4, 4]
+    assert "bwv846.mxl" in (tmp_path / "rejects.csv").read_text()
+    assert tables.meters(0) == [(0, 1, 4), (480, 4, 4)]
+    for index in range(3):
+        notes = tables.piece(index)
+        means = [notes["pitch"][notes["track"] == voice].mean() for voice in range(4)]
+        assert means == sorted(means, reverse=True)

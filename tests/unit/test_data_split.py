@@ -1,0 +1,135 @@
+"""Families and splits: what shares a melody never stands on both sides."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dalsegno.data import families, split
+from dalsegno.data.manifest import list_source
+from dalsegno.data.options import FamilySplit, Music21Source, TableSplit
+from dalsegno.data.tables import Entry, Music, Note, write_corpus
+
+JSB = Path(__file__).parents[2] / "config" / "splits" / "jsb.csv"
+
+
+def tune(pitches: list[int], shift: int = 0) -> Music:
+    return Music("", tuple(Note(0, 480 * i, pitch + shift, 480, 0, 80) for i, pitch in enumerate(pitches)))
+
+
+def write(folder: Path, tunes: dict[str, Music]) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_corpus(folder, [Entry(name, f"{name}.mid", name, "none", music) for name, music in tunes.items()], [])
+    return folder
+
+
+def random_tunes(count: int) -> dict[str, Music]:
+    rng = np.random.default_rng(0)
+    return {f"p{i:02}": tune(rng.integers(55, 80, 40).tolist()) for i in range(count)}
+
+
+def longest_common(a: np.ndarray, b: np.ndarray) -> int:
+    """Longest stretch of `a` with enough movement that stands in `b` (the plain definition)."""
+    best = 0
+    for i in range(len(a)):
+        for j in range(len(b)):
+            n = 0
+            while i + n < len(a) and j + n < len(b) and a[i + n] == b[j + n]:
+                n += 1
+            if np.count_nonzero(a[i : i + n]) >= families.MIN_MOVES:
+                best = max(best, n)
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(-1, 1), max_size=24), max_size=6))
+def test_related_agrees_with_its_definition(lists: list[list[int]]) -> None:
+    melodies = [np.array(values, np.int16) for values in lists]
+    found = {tuple(pair) for pair in families.related(melodies).tolist()}
+    for i in range(len(melodies)):
+        for j in range(i + 1, len(melodies)):
+            a, b = sorted((melodies[i], melodies[j]), key=len)
+            needed = max(int(np.ceil(len(a) / 2)), families.MIN_QUARTERS)
+            # A stretch of exactly the needed length must hold the movement itself.
+            windows = [a[k : k + needed] for k in range(len(a) - needed + 1)]
+            expected = any(
+                np.count_nonzero(w) >= families.MIN_MOVES and longest_common(w, b) >= needed for w in windows
+            )
+            assert ((i, j) in found) == expected
+
+
+def test_a_transposed_half_makes_a_family(tmp_path: Path) -> None:
+    tunes = random_tunes(4)
+    pitches = [note.pitch for note in tunes["p01"].notes]
+    tunes["copy"] = tune([*pitches[10:32], 60, 71, 58, 77, 66, 70, 59], shift=3)
+    folder = write(tmp_path / "corpus", tunes)
+    split.build(FamilySplit(kind="family"), folder, tmp_path / "split.csv")
+    family = {row.piece: row.family for row in split.read(tmp_path / "split.csv")}
+    assert family == {"copy": "copy", "p00": "p00", "p01": "copy", "p02": "p02", "p03": "p03"}
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=3, max_size=60),
+    st.floats(0.05, 0.45),
+    st.floats(0.05, 0.45),
+    st.integers(0, 5),
+)
+def test_families_never_cross_and_no_split_is_empty(labels: list[int], valid: float, test: float, seed: int) -> None:
+    family = np.array(labels)
+    if len(set(labels)) < 3:
+        with pytest.raises(ValueError, match="add unrelated pieces"):
+            split.by_family(family, valid, test, seed)
+        return
+    assigned = split.by_family(family, valid, test, seed)
+    assert set(assigned) == {"train", "valid", "test"}
+    sides = {(f, name) for f, name in zip(labels, assigned, strict=True)}
+    assert len(sides) == len(set(labels))
+    assert assigned == split.by_family(family, valid, test, seed)
+
+
+def test_the_table_says_the_split_and_relatives_in_train_are_not_clean(tmp_path: Path) -> None:
+    tunes = random_tunes(5)
+    tunes["twin"] = tunes["p00"]
+    folder = write(tmp_path / "corpus", tunes)
+    table = tmp_path / "table.csv"
+    table.write_text("piece,split\np00,train\ntwin,test\np01,valid\np02,test\n")
+    split.build(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "a.csv", root=tmp_path)
+    split.build(TableSplit(kind="table", path=str(table)), folder, tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    rows = {row.piece: (row.split, row.clean) for row in split.read(tmp_path / "a.csv")}
+    assert rows["twin"] == ("test", False)
+    assert rows["p02"] == ("test", True)
+    assert rows["p03"] == ("unused", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name,split\n", "must name the columns"),
+        ("piece,split\np00,training\n", "unknown split 'training'"),
+        ("piece,split\np00,train\np00,test\n", "more than once"),
+        ("piece,split\nx,train\n", "not in the corpus"),
+        ("piece,split\np00,train\np01,test\n", "no piece is in valid"),
+    ],
+)
+def test_errors_of_a_table_name_it(tmp_path: Path, content: str, message: str) -> None:
+    folder = write(tmp_path / "corpus", random_tunes(3))
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(ValueError, match=rf"table\.csv.*{message}"):
+        split.build(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "out.csv", root=tmp_path)
+
+
+def test_the_jsb_split_names_chorales_once() -> None:
+    with open(JSB, newline="") as file:
+        rows = [(row["piece"], row["split"]) for row in csv.DictReader(file)]
+    pieces = [piece for piece, _ in rows]
+    assert Counter(name for _, name in rows) == {"train": 222, "valid": 70, "test": 77}
+    assert len(set(pieces)) == len(pieces)
+    assert dict(rows)["bwv414"] == "train"
+    assert set(pieces) <= {f.piece for f in list_source(Music21Source(kind="music21", collection="bach_chorales"))}

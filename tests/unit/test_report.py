@@ -1,0 +1,254 @@
+"""The report: whole, self-contained, with units, sound and the same bytes twice."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from dalsegno.data.notes import make_notes
+from dalsegno.gate import check, write_verdicts
+from dalsegno.metrics.bootstrap import Estimate
+from dalsegno.metrics.control import control
+from dalsegno.metrics.measure import measure, write_histograms
+from dalsegno.metrics.registry import METRICS
+from dalsegno.metrics.rows import Identity, read_rows, write_rows
+from dalsegno.reporting.html import render, write_report
+from dalsegno.reporting.inputs import ReportInputs
+from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
+from dalsegno.sampling.export import write
+from tests.unit.music import chorale, write_corpus
+
+EMPTY = make_notes(start=[], duration=[], pitch=[])
+NLL = {"gru": 0.5, "ngram": 0.9}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    """Two models with two seeds each on an invented corpus; one sample is empty, one metric undefined."""
+    root = tmp_path_factory.mktemp("study")
+    corpus, split = write_corpus(root)
+    tables = []
+    rows, histograms = control(corpus, split, list(METRICS), "tiny", "d", bars=4, count=2, resamples=100)
+    rows += [replace(row, representation="voices") for row in rows if row.model == "held_out"]
+    write_rows(root / "controls.csv", rows)
+    write_histograms(root / "controls.json", histograms)
+    tables.append(root / "controls.csv")
+    runs, curves, measures, samples, specs = [], {}, {}, {}, {}
+    for model, nll in NLL.items():
+        for seed in (0, 1):
+            name = f"d-voices-{model}-s{seed}"
+            folder = root / name
+            folder.mkdir()
+            specs[f"runs/tiny/{name}"] = folder / "spec.json"
+            content = {"spec": {"seed": seed}, "code": {"dalsegno.study": "0123456789abcdef"}, "lock": "fedcba"}
+            (folder / "spec.json").write_text(json.dumps(content))
+            summary = {"parameters": 1000, "best_step": 10, "best_valid_nll": nll, "steps": 20, "stopped_by": "steps"}
+            (folder / "summary.json").write_text(json.dumps(summary))
+            runs.append(make_run(name, "d", "voices", model, seed, model, "0123456789abcdef", folder / "summary.json"))
+            steps = [0] if model == "ngram" else [0, 10, 20]
+            lines = [{"step": step, "split": "valid", "nll": nll, "learning_rate": None} for step in steps]
+            curves[name] = folder / "curves.jsonl"
+            curves[name].write_text("".join(json.dumps(line) + "\n" for line in lines))
+            identity = Identity("tiny", "d", name, "voices", model, str(seed))
+            value = nll + seed / 100
+            scores = [
+                identity.row(metric, unit, Estimate(value, value - 0.1, value + 0.1, 10), part)
+                for metric, unit in (
+                    ("nll", "nats/token"),
+                    ("nll_per_note", "nats/note"),
+                    ("bits_per_second", "bits/s"),
+                )
+                for part in ("valid", "test", "test_clean")
+            ]
+            scores.append(identity.row("nll_held", "nats/token", Estimate(math.nan, math.nan, math.nan, 0), "test"))
+            write_rows(folder / "likelihood.csv", scores)
+            pieces = [chorale(100 * seed + i, bars=4) for i in range(2)]
+            if model == "ngram" and seed == 0:
+                pieces[1] = EMPTY
+            write(folder, pieces, seconds=3)
+            samples[name, "free"] = folder
+            sampled = replace(identity, sampler="free")
+            rows, histograms = measure(folder / "notes.parquet", 2, corpus, split, list(METRICS), sampled, 4, 100)
+            write_rows(folder / "measure.csv", rows)
+            measures[name, "free"] = folder / "histograms.json"
+            write_histograms(measures[name, "free"], histograms)
+            tables += [folder / "likelihood.csv", folder / "measure.csv"]
+    collected = collect(tables)
+    write_rows(root / "metrics.csv", collected)
+    write_runs(root / "runs.csv", runs)
+    write_verdicts(
+        root / "gate.json", check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
+    )
+    packed = root / "voices"
+    packed.mkdir()
+    (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
+    (packed / "rejects.csv").write_text("path,sha256,stage,reason\n")
+    references = root / "references"
+    references.mkdir()
+    write(references, [chorale(3, bars=4)], seconds=3)
+    return ReportInputs(
+        study={"study": "tiny", "title": "Tiny <study> & more", "description": "Two models."},
+        metrics=root / "metrics.csv",
+        runs=root / "runs.csv",
+        curves=curves,
+        measures=measures,
+        samples=samples,
+        references={"d": references},
+        controls={"d": root / "controls.json"},
+        corpora={"d": corpus},
+        splits={"d": split},
+        representations={("d", "voices"): packed},
+        specs=specs,
+        gate=root / "gate.json",
+    )
+
+
+@pytest.fixture(scope="module")
+def page(inputs: ReportInputs) -> str:
+    return render(inputs)
+
+
+class Tables(HTMLParser):
+    """Collects the header cells (text, unit) and body rows of every table, and all ids and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[tuple[list[tuple[str, str]], list[list[str]]]] = []
+        self.ids: list[str] = []
+        self.hrefs: list[str] = []
+        self.unscoped = 0
+        self._head = self._unit = self._cell = False
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.ids += [value for value in [found.get("id")] if value]
+        self.hrefs += [value for key in ("href", "xlink:href") for value in [found.get(key)] if value]
+        self.unscoped += tag == "th" and "scope" not in found
+        if tag == "table":
+            self.tables.append(([], []))
+        elif tag in ("thead", "tbody"):
+            self._head = tag == "thead"
+        elif tag == "tr" and not self._head:
+            self.tables[-1][1].append([])
+        elif tag in ("th", "td"):
+            self._cell = True
+            if self._head:
+                self.tables[-1][0].append(("", ""))
+            else:
+                self.tables[-1][1][-1].append("")
+        elif tag == "span" and found.get("class") == "unit":
+            self._unit = True
+        elif tag == "small":
+            self._cell = False
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unit = self._unit and tag != "span"
+        self._cell = self._cell and tag not in ("th", "td")
+
+    def handle_data(self, data: str) -> None:
+        if self._cell and self._head:
+            text, unit = self.tables[-1][0][-1]
+            self.tables[-1][0][-1] = (text, unit + data.strip()) if self._unit else (text + data.strip(), unit)
+        elif self._cell:
+            self.tables[-1][1][-1][-1] += data.strip()
+
+
+@pytest.fixture(scope="module")
+def parsed(page: str) -> Tables:
+    tables = Tables()
+    tables.feed(page)
+    return tables
+
+
+def test_the_same_bytes_twice(inputs: ReportInputs, tmp_path: Path) -> None:
+    write_report(tmp_path / "a.html", inputs)
+    write_report(tmp_path / "b.html", inputs)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    addresses = re.findall(r"https?://[^\s\"'<>)]*", page)
+    assert set(addresses) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    sources = re.findall(r"""\b(?:src|href|action|data|poster)=["']([^"']{1,20})""", page)
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert "<script" not in page and "@import" not in page and "url(" not in re.sub(r"url\(#", "", page)
+
+
+def test_no_path_of_this_machine(page: str, inputs: ReportInputs) -> None:
+    assert str(inputs.metrics.parent) not in page
+
+
+def test_every_column_of_numbers_has_a_unit(parsed: Tables) -> None:
+    assert len(parsed.tables) >= 7
+    for heads, rows in parsed.tables:
+        assert rows and all(len(row) == len(heads) for row in rows)
+        for column, (head, unit) in enumerate(heads):
+            numeric = any(re.fullmatch(r"[\d.,\s\u202f−★-]+", row[column]) for row in rows)
+            # A digest may be all digits; it counts nothing.
+            assert unit or not numeric or "digest" in head.lower(), head
+    assert parsed.unscoped == 0
+
+
+def test_every_sound_is_there_to_hear(page: str) -> None:
+    sounds = re.findall(r'src="data:audio/flac;base64,([^"]+)"', page)
+    assert len(sounds) == 1 + 2 + 1, "a reference, two of gru, one of ngram, whose second sample is empty"
+    for sound in sounds:
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
+        assert rate == 22050 and 1 < len(samples) / rate <= 3.01
+        assert 0.85 < np.abs(samples).max() <= 0.8914
+        assert np.sqrt(np.mean(samples**2)) > 0.02
+    assert page.count("An empty piece: there is nothing to hear.") == 1
+    midis = re.findall(r'href="data:audio/midi;base64,([^"]+)" download="([^"]+)"', page)
+    assert len(midis) == 5 and all(base64.b64decode(midi).startswith(b"MThd") for midi, _ in midis)
+
+
+def test_ids_are_unique_and_references_lead_somewhere(parsed: Tables) -> None:
+    assert len(parsed.ids) == len(set(parsed.ids))
+    for href in parsed.hrefs:
+        if href.startswith("#"):
+            assert href[1:] in parsed.ids, href
+
+
+def test_figures_speak(page: str) -> None:
+    labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', page)
+    assert len(labels) == page.count("<svg") and all(len(label) > 20 for label in labels)
+    assert not re.search(r"#0\d0a0a|#0[1-4]0\d0\d", page), "a reserved colour was left in a figure"
+
+
+def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
+    assert "<h1>Tiny &lt;study&gt; &amp; more</h1>" in page
+    assert "no run has this metric" in page and "✗ fail" in page and "✓ pass" in page
+    assert "held-out as voices" in page
+    assert "CC0" in page and "no notes" in page
+
+
+def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_path: Path) -> None:
+    rows = [row for row in read_rows(inputs.metrics) if not row.sampler and row.seed]
+    write_rows(tmp_path / "metrics.csv", rows)
+    bare = ReportInputs(study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs)
+    page = render(bare)
+    assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
+
+
+def test_seeds_are_averaged_with_their_range(inputs: ReportInputs) -> None:
+    rows = {(row.model, row.metric, row.split): row for row in read_rows(inputs.metrics) if row.seed == "all"}
+    row = rows["gru", "nll", "test"]
+    assert (row.value, row.ci_low, row.ci_high, row.n, row.run) == (0.505, 0.5, 0.51, 2, "")
+    assert math.isnan(rows["gru", "nll_held", "test"].value)
+    assert not any(model in ("held_out", "noise") for model, *_ in rows)
+
+
+def test_runs_survive_their_file(inputs: ReportInputs) -> None:
+    runs = read_runs(inputs.runs)
+    assert [run.run for run in runs] == sorted(run.run for run in runs)
+    assert (runs[0].parameters, runs[0].valid_nll, len(runs[0].spec)) == (1000, 0.5, 16)

@@ -1,0 +1,25 @@
+"""Parse a dataset's source into the note tables of the folder that the request lies in."""
+
+import argparse
+from pathlib import Path
+
+from dalsegno.data import corpus
+from dalsegno.data.options import parse_source
+from dalsegno.provenance import recording
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
+    parser.add_argument("--source", default="", help="folder of the music files; empty where a package holds them")
+    parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    arguments = parser.parse_args()
+    folder = arguments.request.parent
+    outputs = [folder / name for name in corpus.FILES]
+    with recording(arguments.request, [], outputs) as spec:
+        source = parse_source(spec["source"] | ({"path": arguments.source} if arguments.source else {}))
+        corpus.build(source, spec["max_rejects"], folder, arguments.jobs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Divide a corpus into train, valid and test."""
+
+import argparse
+from pathlib import Path
+
+from dalsegno.data import corpus, split
+from dalsegno.data.options import parse_split
+from dalsegno.provenance import recording
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of note tables")
+    arguments = parser.parse_args()
+    output = arguments.request.with_name("split.csv")
+    inputs = [arguments.corpus / name for name in corpus.FILES]
+    with recording(arguments.request, inputs, [output]) as spec:
+        split.build(parse_split(spec["split"]), arguments.corpus, output)
+
+
+if __name__ == "__main__":
+    main()
