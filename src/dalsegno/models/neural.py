@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -43,6 +42,7 @@ class Neural:
         if arrays is not None:
             self.set_arrays(arrays)
         self._log_probs = jax.jit(self._batch_log_probs)
+        self._loop = jax.jit(self._generate, static_argnames="options")
 
     def arrays(self) -> Arrays:
         """The weights by dotted path."""
@@ -109,8 +109,7 @@ class Neural:
         for row, prompt in enumerate(request.prompts):
             prompts[row, : len(prompt)] = prompt[: request.steps]
         options = (request.temperature, request.top_k, request.top_p, request.bar, request.bars)
-        loop = jax.jit(partial(self._generate, options=options))
-        tokens, ends = loop(
+        tokens, ends = self._loop(
             self.params,
             prompts,
             lengths,
@@ -118,6 +117,7 @@ class Neural:
             request.grammar.next_SxV.astype(np.int32),
             np.int32(request.grammar.start),
             jax.random.key(request.seed),
+            options=options,
         )
         tokens, ends = np.asarray(tokens, np.int16), np.asarray(ends)
         return [tokens[row, : ends[row]] for row in range(batch)]

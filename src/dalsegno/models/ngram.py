@@ -23,12 +23,12 @@ from pydantic import Field
 from dalsegno.models import filters
 from dalsegno.models.base import Arrays, FamilyConfig, Request
 from dalsegno.representations.base import Packed, Vocabulary
-from dalsegno.training.options import Augmentation
+from dalsegno.study import Augmentation
 
 SUPPORTS = frozenset({"likelihood", "prompt"})
 LONGEST_RUN = 16
 DISCOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
-CONCENTRATIONS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+CONCENTRATIONS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 SWEEPS = 2
 
 
@@ -222,7 +222,7 @@ def _histories(pieces: Sequence[np.ndarray], order: int, vocabulary: Vocabulary)
     return History(recent, *rest), padded[inside]
 
 
-def _chain(columns: Sequence[Sequence[np.ndarray | int]], number: int) -> np.ndarray:
+def _chain(columns: Sequence[Sequence[np.ndarray]], number: int) -> np.ndarray:
     """Nested contexts: level l is hashed from the columns of all groups up to l."""
     hashes = np.zeros(number, np.uint64)
     levels = []
@@ -237,18 +237,20 @@ def _hold_contexts(k: int, history: History, tokens_NxK: np.ndarray) -> np.ndarr
     """Contexts of "does voice k hold?"; of the step's own tokens those before k are read."""
     previous = history.recent_OxNxK[0]
     width = previous.shape[1]
+    voice = np.full(len(previous), k)
     runs = history.runs_NxK
     moved = [tokens_NxK[:, j] != previous[:, j] for j in range(k)]
-    columns: list[Sequence[np.ndarray | int]] = [
-        [k, history.phase_N % 4, np.minimum(runs[:, k], 5)],
+    above = [tokens_NxK[:, j] for j in range(k)]
+    columns = [
+        [voice, history.phase_N % 4, np.minimum(runs[:, k], 5)],
         moved,
         [runs[:, k]],
         [history.phase_N],
         [np.minimum(runs[:, j], 4) for j in range(k + 1, width)],
         [history.before_NxK[:, k]],
         [previous[:, k]],
-        [tokens_NxK[:, j] for j in range(k)][-1:],
-        [tokens_NxK[:, j] for j in range(k)][:-1],
+        above[-1:],
+        above[:-1],
     ]
     return _chain(columns, len(previous))
 
@@ -257,12 +259,14 @@ def _pitch_contexts(k: int, history: History, tokens_NxK: np.ndarray) -> np.ndar
     """Contexts of "which token follows in voice k, given that it moves?"."""
     previous = history.recent_OxNxK[0]
     width = previous.shape[1]
-    columns: list[Sequence[np.ndarray | int]] = [
-        [k],
+    voice = np.full(len(previous), k)
+    above = [tokens_NxK[:, j] for j in range(k)]
+    columns = [
+        [voice],
         [previous[:, k]],
-        [tokens_NxK[:, j] for j in range(k)][:1],
+        above[:1],
         [history.older_NxK[:, k]],
-        [tokens_NxK[:, j] for j in range(k)][1:],
+        above[1:],
         [previous[:, j] for j in range(k + 1, width)],
         [history.phase_N],
     ]
@@ -355,7 +359,7 @@ def _asked(
     if vocabulary.width == 1:
         return {"token": (vocabulary.size, _event_contexts(history), tokens[:, 0])}
     held = tokens == history.recent_OxNxK[0]
-    begun = history.phase_N * 0 + history.runs_NxK[:, 0] > 0
+    begun = history.runs_NxK[:, 0] > 0
     hold, pitch = [], []
     for k in range(vocabulary.width):
         hold.append((_hold_contexts(k, history, tokens)[:, begun], held[begun, k]))
