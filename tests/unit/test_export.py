@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import miditoolkit
 import numpy as np
+import pretty_midi
 import soundfile
 import symusic
 
@@ -67,3 +69,17 @@ def test_velocity_is_heard() -> None:
     sound = render(make_notes(start=[0, 960], duration=[480, 480], pitch=[60, 60], velocity=[24, 120]))
     first, second = sound[: SAMPLE_RATE // 2], sound[SAMPLE_RATE : SAMPLE_RATE * 3 // 2]
     assert np.isclose(np.abs(second).max() / np.abs(first).max(), 25, rtol=0.01)
+
+
+def test_other_readers_find_the_same_notes(tmp_path: Path) -> None:
+    notes = chorale(0, bars=4)
+    write_midi(tmp_path / "x.mid", notes, qpm=90)
+    written = sorted(
+        zip(notes.start.tolist(), notes.end.tolist(), notes.pitch.tolist(), notes.velocity.tolist(), strict=True)
+    )
+    ticks = miditoolkit.MidiFile(str(tmp_path / "x.mid"))
+    found = [(n.start, n.end, n.pitch, n.velocity) for track in ticks.instruments for n in track.notes]
+    assert (sorted(found), ticks.ticks_per_beat) == (written, 480)
+    seconds = pretty_midi.PrettyMIDI(str(tmp_path / "x.mid"))
+    ends = sorted(n.end for track in seconds.instruments for n in track.notes)
+    assert np.allclose(ends, np.sort(notes.end) / 480 * 60 / 90)

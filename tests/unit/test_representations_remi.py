@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from symusic import Note as MidiNote
 from symusic import Score, Track
 
-from dalsegno.data.tables import DRUMS, Entry, Music, Note, write_corpus
+from dalsegno.data.notes import DRUMS
+from dalsegno.data.tables import Entry, Music, Note, write_corpus
 from dalsegno.representations import registry
 from dalsegno.representations.base import Packed, columns_of_notes
 from dalsegno.representations.options import Remi

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dalsegno.data.tables import DRUMS, TICKS_PER_QUARTER, Corpus
+from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
+from dalsegno.data.tables import Corpus
 
 SHARE = 0.5
 MIN_QUARTERS = 8

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dalsegno.data.tables import TICKS_PER_QUARTER, Music, Note
+from dalsegno.data.notes import TICKS_PER_QUARTER
+from dalsegno.data.tables import Music, Note
 
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 VELOCITY = 80

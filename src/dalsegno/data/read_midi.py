@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from dalsegno.data.tables import DRUMS, TICKS_PER_QUARTER, Music, Note
+from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
+from dalsegno.data.tables import Music, Note
 
 
 def read(path: Path) -> Music:

@@ -6,7 +6,7 @@ The unit of time is the tick, 480 a quarter note. `docs/artifacts.md` explains e
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,22 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TICKS_PER_QUARTER = 480
-DRUMS = 128
+from dalsegno.data.notes import SCHEMA as NOTES
+from dalsegno.data.notes import TICKS_PER_QUARTER
+
 DEFAULT_QPM = 120.0
 """The tempo of music that names none (chorales): the default of the Standard MIDI File specification."""
 
-NOTES = pa.schema(
-    [
-        ("piece", pa.int32()),
-        ("track", pa.int16()),
-        ("program", pa.int16()),
-        ("start", pa.int32()),
-        ("duration", pa.int32()),
-        ("pitch", pa.int16()),
-        ("velocity", pa.int16()),
-    ]
-)
 PIECES = pa.schema(
     [
         ("piece", pa.string()),
@@ -207,12 +197,3 @@ def _by_piece(path: Path) -> dict[int, list[dict]]:
     for row in pq.read_table(path).to_pylist():
         rows.setdefault(row["piece"], []).append(row)
     return rows
-
-
-def notes_table(columns: Sequence[dict[str, np.ndarray]]) -> pa.Table:
-    """One note table with the schema `NOTES` of several pieces' columns (each without `piece`)."""
-    if not columns:
-        return NOTES.empty_table()
-    indexed = [{"piece": np.full(len(piece["start"]), i), **piece} for i, piece in enumerate(columns)]
-    arrays = [pa.array(np.concatenate([piece[f.name] for piece in indexed])).cast(f.type) for f in NOTES]
-    return pa.table(arrays, NOTES)

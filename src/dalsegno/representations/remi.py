@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dalsegno.data import split as splits
-from dalsegno.data.tables import DEFAULT_QPM, DRUMS, TICKS_PER_QUARTER, Corpus, Reject, write_rejects
+from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
+from dalsegno.data.tables import DEFAULT_QPM, Corpus, Reject, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
 from dalsegno.representations.options import Remi
 

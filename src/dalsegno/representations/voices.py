@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dalsegno.data import split as splits
-from dalsegno.data.tables import DEFAULT_QPM, TICKS_PER_QUARTER, Corpus, Reject, write_rejects
+from dalsegno.data.notes import TICKS_PER_QUARTER
+from dalsegno.data.tables import DEFAULT_QPM, Corpus, Reject, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
 from dalsegno.representations.options import Voices
 
