@@ -9,7 +9,7 @@ NAME = $(notdir $(basename $(STUDY)))
 # The stamp is named by content, so that touching a file installs nothing.
 STAMP := .venv/installed-$(shell cat envs/lock.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 BIN := .venv/bin
-SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(STUDY) $(if $(CACHE),--cache corpus represent)
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --configfile $(STUDY) $(if $(CACHE),--cache corpus represent) --cores $(CORES)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28

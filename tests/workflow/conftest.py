@@ -94,7 +94,7 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         program = Path(sys.executable).with_name("snakemake")
-        return [str(program), "--cores", "2", "--configfile", "tiny.yaml", *arguments]
+        return [str(program), "--configfile", "tiny.yaml", "--cores", "2", *arguments]
 
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.root / "src"), **extra}
