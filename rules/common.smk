@@ -97,6 +97,11 @@ def tokens_of(wildcards):
     return [made("represent", name, dataset=run.dataset, representation=run.representation) for name in PACKED]
 
 
+def members_of(wildcards):
+    """The checkpoints that an ensemble is made of; none for other models."""
+    return [made("train", "checkpoint.safetensors", run=name) for name in PLAN.members(wildcards.run)]
+
+
 def all_tokens_of(wildcards):
     """The packed tokens of a dataset in all its representations."""
     names = PLAN.represented(wildcards.dataset)

@@ -3,6 +3,7 @@ rule train:
     input:
         request=request("train"),
         tokens=tokens_of,
+        members=members_of,
     output:
         checkpoint=made("train", "checkpoint.safetensors"),
         curves=made("train", "curves.jsonl"),
@@ -21,4 +22,4 @@ rule train:
         tokens=folder_of("tokens"),
     shell:
         "python workflow/scripts/train.py --request {input.request:q} --tokens {params.tokens:q} "
-        "--threads {threads} 2>&1 | tee {log:q}"
+        "--threads {threads} --members {input.members:q} 2>&1 | tee {log:q}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Plan:
         self.fingerprints = provenance.Fingerprints(self.root, cache=self.cache / "fingerprints.json")
         self._digests: dict[str, str] = {}
         self.families = self._resolve()
+        self._check_members()
         self.requests = {job: self._request(job) for job in self._jobs()}
         self.fingerprints.save()
 
@@ -105,6 +106,11 @@ class Plan:
     def sampled(self) -> list[tuple[str, str]]:
         """Every run and sampler."""
         return [(name, sampler) for name, run in self.runs.items() for sampler in run.samplers]
+
+    def members(self, run: str) -> list[str]:
+        """The runs that an ensemble is made of; none for other models."""
+        row = self.runs[run]
+        return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
         """The representations that a dataset is written in."""
@@ -157,6 +163,8 @@ class Plan:
             "model": _dump(study.models[run.model]) | {"config": self.families[run.model]},
             "seed": run.seed,
         }
+        if members := self.members(run.name):
+            spec["members"] = [self.spec("train", run=name) for name in members]
         if stage == "train":
             return spec
         spec["labels"] = {
@@ -184,7 +192,8 @@ class Plan:
             extra.append(LOOP)
         if stage in ("train", "likelihood", "sample"):
             run = self.runs[wildcards["run"]]
-            extra.append(FAMILIES[self.study.models[run.model].family])
+            models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
+            extra += [FAMILIES[self.study.models[name].family] for name in models]
         if stage == "corpus":
             extra.append(_module(READERS[self.study.datasets[wildcards["dataset"]].source.kind]))
         if stage == "represent":
@@ -200,6 +209,21 @@ class Plan:
             folder = self.root / TEMPLATES
             resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
         return self.fingerprints.closure(f"workflow/scripts/{stage}.py", extra, resources)
+
+    def _check_members(self) -> None:
+        """Every ensemble's members are networks of the study, trained in as many runs as it."""
+        lines = []
+        for run in self.runs.values():
+            for name in self.families[run.model].get("members", []):
+                where = f"models.{run.model}.config.members"
+                if name not in self.study.models:
+                    lines.append(f"{where}: the study has no model {name!r}{nearest(name, self.study.models)}")
+                elif self.study.models[name].training is None:
+                    lines.append(f"{where}: {name!r} is no network that is trained by gradient descent")
+                elif (member := replace(run, model=name).name) not in self.runs:
+                    lines.append(f"{where}: {run.name} needs {member}, which `runs` leaves out")
+        if lines:
+            raise StudyError("\n".join([f"the study {self.study.study} has ensembles that lack members:", *lines]))
 
     def _files(self, dataset: str) -> str:
         """Digest of the content of a dataset's files."""

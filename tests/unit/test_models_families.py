@@ -17,7 +17,7 @@ from dalsegno.representations.base import Packed
 from dalsegno.sampling.options import Sampler
 from dalsegno.study import Model
 from dalsegno.training.options import Augmentation
-from tests.unit.tiny import CONFIGS, NEURAL, packed
+from tests.unit.tiny import CONFIGS, MODELS, NEURAL, packed, trained
 
 KINDS = ("voices", "events")
 
@@ -27,16 +27,7 @@ def data(request, tmp_path) -> Packed:
     return packed(tmp_path / "packed", request.param)
 
 
-def trained(name: str, data: Packed):
-    """A model of the family; a neural one keeps its initial values."""
-    module = base.family(name)
-    config = module.Config(**CONFIGS[name])
-    if name in NEURAL:
-        return Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
-    return module.load(config, data.vocabulary, module.fit(config, data, Augmentation(), 0))
-
-
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_probabilities_of_a_step_sum_to_one(name, data):
     vocabulary = data.vocabulary
     piece = data.piece(9)[:7]
@@ -47,7 +38,7 @@ def test_probabilities_of_a_step_sum_to_one(name, data):
         assert total == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_token_depends_on_earlier_tokens_only(name, data):
     model = trained(name, data)
     piece = data.piece(0)[:9]
@@ -61,7 +52,7 @@ def test_a_token_depends_on_earlier_tokens_only(name, data):
             assert before[at + 1] != after[at + 1]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_piece_scores_the_same_alone_and_among_others(name, data):
     model = trained(name, data)
     pieces = [data.piece(i) for i in range(6)]
@@ -171,7 +162,6 @@ def test_ngram_learns_from_transpositions(tmp_path):
 
 def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     """A family that knows nothing, written as `docs/` tells, goes through training and sampling."""
-    from dalsegno.models.neural import Neural
     from dalsegno.models.steps import StepModel
     from dalsegno.sampling.decode import generate
     from dalsegno.training.run import train
@@ -214,3 +204,10 @@ def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     )
     pieces = generate(base.load(checkpoint, data.vocabulary), Sampler(count=2, bars=2), data, 0)
     assert [piece.shape for piece in pieces] == [(8, 2), (8, 2)]
+
+
+def test_an_ensemble_is_the_mean_of_its_members(data):
+    pieces = [data.piece(i) for i in range(3)]
+    members = [trained(name, data).log_probs(pieces) for name in NEURAL]
+    for found, *own in zip(trained("ensemble", data).log_probs(pieces), *members, strict=True):
+        np.testing.assert_allclose(np.exp(found), np.mean(np.exp(own), axis=0), atol=1e-6)

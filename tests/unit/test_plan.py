@@ -80,3 +80,20 @@ def test_an_unsupported_wish_is_an_error_before_any_job(tmp_path: Path) -> None:
         build(tmp_path, {"models": models, "gates": []})
     assert "models.ngram.training: the family 'ngram' is fitted in closed form" in str(caught.value)
     assert "models.lstm.training: the family 'lstm' needs this section" in str(caught.value)
+
+
+def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "config/studies/jsb.yaml").read_text())
+    made = Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
+    run = "chorales-voices-ensemble-s0"
+    assert made.members(run) == ["chorales-voices-lstm-s0", "chorales-voices-lstm_dropout-s0"]
+    modules = json.loads(made.request("sample", {"run": run, "sampler": "free"}).code)
+    assert {"dalsegno.models.ensemble", "dalsegno.models.lstm"} <= modules.keys()
+    document["runs"] = [{"exclude": [{"model": "lstm"}]}]
+    with pytest.raises(StudyError, match=r"ensemble-s0 needs chorales-voices-lstm-s0, which `runs` leaves out"):
+        Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
+    document["models"]["ensemble"]["config"]["members"] = ["lstn", "ngram"]
+    with pytest.raises(StudyError) as caught:
+        Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
+    assert "no model 'lstn'; did you mean 'lstm'?" in str(caught.value)
+    assert "'ngram' is no network" in str(caught.value)

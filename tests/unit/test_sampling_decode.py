@@ -4,28 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
-from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
 
-from dalsegno.models import base, filters
+from dalsegno.models import filters
 from dalsegno.models.base import Request
-from dalsegno.models.neural import Neural
 from dalsegno.representations.base import Grammar
 from dalsegno.sampling.decode import beginning, generate
 from dalsegno.sampling.options import Sampler
-from dalsegno.training.options import Augmentation
-from tests.unit.tiny import CONFIGS, NEURAL, packed
-
-
-def model_of(name, data):
-    module = base.family(name)
-    config = module.Config(**CONFIGS[name])
-    if name in NEURAL:
-        return Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
-    return module.load(config, data.vocabulary, module.fit(config, data, Augmentation(), 0))
+from tests.unit.tiny import CONFIGS, MODELS, packed, trained
 
 
 def free(data) -> Grammar:
@@ -33,10 +22,10 @@ def free(data) -> Grammar:
     return Grammar(np.ones_like(grammar.allowed_SxV), grammar.next_SxV, grammar.start)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_samples_have_the_models_distribution(name, tmp_path):
     data = packed(tmp_path, "voices")
-    model = model_of(name, data)
+    model = trained(name, data)
     prompt = data.piece(0)[:3]
     number = 6000
     drawn = model.generate(Request([prompt] * number, steps=4, grammar=free(data), seed=1))
@@ -53,10 +42,10 @@ def test_samples_have_the_models_distribution(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["voices", "events"])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MODELS)
 def test_grammar_is_never_violated(name, kind, tmp_path):
     data = packed(tmp_path, kind)
-    pieces = generate(model_of(name, data), Sampler(count=20, bars=4, temperature=3.0), data, 0)
+    pieces = generate(trained(name, data), Sampler(count=20, bars=4, temperature=3.0), data, 0)
     assert len(pieces) == 20
     for piece in pieces:
         state = data.grammar.start
@@ -70,20 +59,20 @@ def test_grammar_is_never_violated(name, kind, tmp_path):
 def test_prompts_are_continued(name, kind, tmp_path):
     data = packed(tmp_path, kind)
     sampler = Sampler(count=4, bars=4, prompt_bars=1)
-    pieces = generate(model_of(name, data), sampler, data, 0)
+    pieces = generate(trained(name, data), sampler, data, 0)
     tests = data.indices("test")
     for number, piece in enumerate(pieces):
         prompt = beginning(data.piece(tests[number % len(tests)]), 1, data.vocabulary)
         np.testing.assert_array_equal(piece[: len(prompt)], prompt)
         assert piece.dtype == np.int16
-    again = generate(model_of(name, data), sampler, data, 0)
+    again = generate(trained(name, data), sampler, data, 0)
     assert all(np.array_equal(one, other) for one, other in zip(pieces, again, strict=True))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_events_end_at_the_end_symbol_or_the_last_bar(name, tmp_path):
     data = packed(tmp_path, "events")
-    pieces = generate(model_of(name, data), Sampler(count=40, bars=2), data, 0)
+    pieces = generate(trained(name, data), Sampler(count=40, bars=2), data, 0)
     for piece in pieces:
         flat = piece[:, 0].tolist()
         assert flat.count(1) <= 2
@@ -101,7 +90,7 @@ def test_first_bars_of_events(tmp_path):
 def test_a_prompt_must_leave_room(tmp_path):
     data = packed(tmp_path, "voices")
     with pytest.raises(ValueError, match="less than bars"):
-        generate(model_of("ngram", data), Sampler(bars=2, prompt_bars=2), data, 0)
+        generate(trained("ngram", data), Sampler(bars=2, prompt_bars=2), data, 0)
 
 
 finite = arrays(np.float64, (3, 6), elements=st.floats(-20, 20))

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from flax import nnx
 
+from dalsegno.models import base
+from dalsegno.models.neural import Neural
 from dalsegno.representations.base import Grammar, Packed, Row, Vocabulary, write_packed
+from dalsegno.training.options import Augmentation
 
 CONFIGS = {
     "lstm": {"features": 8, "layers": 2, "hidden": 8, "dropout": 0.2},
@@ -20,6 +24,7 @@ CONFIGS = {
     "ngram": {},
 }
 NEURAL = ("lstm", "transformer")
+MODELS = (*CONFIGS, "ensemble")
 
 VOICES = Vocabulary(
     kind="voices",
@@ -104,3 +109,19 @@ def packed(folder: Path, kind: str) -> Packed:
     folder.mkdir(parents=True, exist_ok=True)
     write_packed(folder, vocabulary, grammar, rows, pieces)
     return Packed(folder)
+
+
+def trained(name: str, data: Packed):
+    """A model of the family; a neural one keeps its initial values."""
+    module = base.family(name)
+    if name == "ensemble":
+        checkpoints = []
+        for member in NEURAL:
+            checkpoints.append(data.folder / f"{member}.safetensors")
+            config = base.family(member).Config(**CONFIGS[member])
+            base.save(checkpoints[-1], member, config, data.vocabulary, trained(member, data).arrays())
+        return module.load(module.combine(checkpoints)[0], data.vocabulary, module.combine(checkpoints)[1])
+    config = module.Config(**CONFIGS[name])
+    if name in NEURAL:
+        return Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
+    return module.load(config, data.vocabulary, module.fit(config, data, Augmentation(), 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ class Progress:
 
 
 def train(
-    model: dict[str, Any], packed: Packed, seed: int, checkpoint: Path, curves: Path, summary: Path, scratch: Path
+    model: dict[str, Any],
+    packed: Packed,
+    seed: int,
+    checkpoint: Path,
+    curves: Path,
+    summary: Path,
+    scratch: Path,
+    members: Sequence[Path] = (),
 ) -> None:
     """Fit one model and write its three artifacts.
 
@@ -43,6 +51,7 @@ def train(
         curves: written: JSON lines with step, split, nll (nats a token) and learning_rate.
         summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by.
         scratch: folder that a killed run resumes from; holds nothing else of worth.
+        members: checkpoints of the models that this one is made of, for families that combine others.
 
     Raises:
         Diverged: the loss became NaN or infinite; the last good state stays in `scratch`.
@@ -52,15 +61,18 @@ def train(
     config = family.Config(**model["config"])
     augmentation = Augmentation(**model["augmentation"])
     with exclusive(scratch):
-        if hasattr(family, "fit"):
-            arrays = family.fit(config, packed, augmentation, seed)
-            trained = family.load(config, packed.vocabulary, arrays)
-            progress = Progress(best_nll=valid_nll(trained.log_probs, packed), stopped_by="closed_form")
-            progress.curve.append({"step": 0, "split": "valid", "nll": progress.best_nll, "learning_rate": None})
-        else:
+        if hasattr(family, "Network"):
             loop = importlib.import_module(LOOP)
             training = Training(**model["training"])
             arrays, progress = loop.descend(family, config, training, augmentation, packed, seed, scratch)
+        else:
+            if members:
+                config, arrays = family.combine(members)
+            else:
+                arrays = family.fit(config, packed, augmentation, seed)
+            trained = family.load(config, packed.vocabulary, arrays)
+            progress = Progress(best_nll=valid_nll(trained.log_probs, packed), stopped_by="closed_form")
+            progress.curve.append({"step": 0, "split": "valid", "nll": progress.best_nll, "learning_rate": None})
         base.save(checkpoint, name, config, packed.vocabulary, arrays)
         curves.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in progress.curve))
         result = {
