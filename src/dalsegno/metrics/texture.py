@@ -1,31 +1,117 @@
-"""Metrics of how much sounds together."""
+"""Metrics of how much sounds together, and of silence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from dalsegno.data.notes import Notes
+from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
+from dalsegno.metrics.pieces import Pieces, in_order, packed, ratio, sorting
 
 
-def sounding_ticks(notes: Notes) -> int:
-    """Ticks during which at least one note sounds."""
-    if not len(notes):
-        return 0
-    order = np.argsort(notes.start, kind="stable")
-    start = notes.start[order].astype(np.int64)
-    reached = np.maximum.accumulate(start + notes.duration[order])
-    silence = np.maximum(start[1:] - reached[:-1], 0).sum()
-    return int(reached[-1] - start[0] - silence)
+@dataclass(frozen=True)
+class Intervals:
+    """Unions of sounding time: sorted by piece and key, disjoint within a key.
+
+    Attributes:
+        piece, key, start, end: one entry an interval; ticks.
+    """
+
+    piece: np.ndarray
+    key: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
 
 
-def _polyphony(notes: Notes) -> float:
-    ticks = sounding_ticks(notes)
-    return float(notes.duration.sum(dtype=np.int64) / ticks) if ticks else np.nan
+def unions(pieces: Pieces, key_N: np.ndarray) -> Intervals:
+    """The time during which a note of each key sounds (e.g. of each pitch), notes that touch or overlap made one."""
+    group = packed(pieces.piece, key_N)
+    order = packed(group, pieces.start)
+    rows = slice(None) if in_order(order) else sorting(order)
+    piece, key, start, end, group = (x[rows] for x in (pieces.piece, key_N, pieces.start, pieces.end, group))
+    if not len(piece):
+        return Intervals(piece, key, start, end)
+    # A running maximum that no group hands on to the next.
+    number = np.cumsum(np.diff(group, prepend=group[0]) != 0)
+    far = int(end.max()) + 1
+    reached = np.maximum.accumulate(end + number * far) - number * far
+    new = np.ones(len(piece), bool)
+    new[1:] = (start[1:] > reached[:-1]) | (number[1:] != number[:-1])
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], len(piece)) - 1
+    lasting = reached[last] > start[first]
+    first, last = first[lasting], last[lasting]
+    return Intervals(piece[first], key[first], start[first], reached[last])
 
 
-def _empty_pieces(notes: Notes) -> float:
-    return float(len(notes) == 0)
+@dataclass(frozen=True)
+class Segments:
+    """The time of all pieces cut wherever something starts or ends; silences between are segments, too.
+
+    Attributes:
+        piece, start, ticks: of each segment, sorted.
+        state: what sounds: a number of keys, or a set of them as bits.
+    """
+
+    piece: np.ndarray
+    start: np.ndarray
+    ticks: np.ndarray
+    state: np.ndarray
+
+
+def segments(intervals: Intervals, value_I: np.ndarray) -> Segments:
+    """Cut the time where intervals start and end; the state is the sum of the values that hold."""
+    piece = np.concatenate([intervals.piece, intervals.piece])
+    time = np.concatenate([intervals.start, intervals.end])
+    order = sorting(packed(piece, time))
+    piece, time = piece[order], time[order]
+    state = np.cumsum(np.concatenate([value_I, -value_I])[order])
+    ticks = np.diff(time)
+    kept = np.flatnonzero((piece[1:] == piece[:-1]) & (ticks > 0))
+    return Segments(piece[kept], time[kept], ticks[kept], state[kept])
+
+
+def sounding_pitches(pieces: Pieces) -> Segments:
+    """Segments whose state is the number of different pitches that sound."""
+    intervals = unions(pieces.pitched, pieces.pitched.pitch)
+    return segments(intervals, np.ones(len(intervals.key), np.int64))
+
+
+def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:
+    """`filled_P`, `all_P`: units of `ticks` in which a note sounds, and units from tick 0 to the last release."""
+    last = np.nan_to_num(pieces.last).astype(np.int64)
+    units = -(-last // ticks)
+    before = np.cumsum(units + 1) - (units + 1)
+    sounding = pieces.end > pieces.start
+    row = before[pieces.piece[sounding]]
+    total = int((units + 1).sum())
+    change = np.bincount(row + pieces.start[sounding] // ticks, minlength=total)
+    change -= np.bincount(row + -(-pieces.end[sounding] // ticks), minlength=total)
+    covered = np.cumsum(change) > 0
+    return np.bincount(np.repeat(np.arange(pieces.number), units + 1), covered, minlength=pieces.number), units
+
+
+def sounding_ticks(pieces: Pieces) -> np.ndarray:
+    """`ticks_P` during which at least one note sounds."""
+    time = unions(pieces.by_time, np.zeros(len(pieces.start), np.int64))
+    return np.bincount(time.piece, time.end - time.start, minlength=pieces.number)
+
+
+def _polyphony(pieces: Pieces) -> np.ndarray:
+    return ratio(pieces.sum(pieces.end - pieces.start), sounding_ticks(pieces))
+
+
+def _polyphony_rate(pieces: Pieces) -> np.ndarray:
+    parts = pieces.shared(sounding_pitches)
+    together = np.bincount(parts.piece, parts.ticks * (parts.state >= 2), minlength=pieces.number)
+    return ratio(together, np.bincount(parts.piece, parts.ticks, minlength=pieces.number))
+
+
+def _empty_rate(pieces: Pieces, ticks: int) -> np.ndarray:
+    used, units = filled(pieces, ticks)
+    return np.where(used > 0, 1 - ratio(used, units), np.nan)
 
 
 polyphony = PieceMetric(_polyphony, "notes")
@@ -35,5 +121,20 @@ The sum of all durations over the length of their union: exact, on no grid. Two 
 Undefined where nothing sounds.
 """
 
-empty_pieces = PieceMetric(_empty_pieces, "share of pieces")
+polyphony_rate = PieceMetric(_polyphony_rate, "share of time")
+"""Share of the time from first onset to last release in which two pitches or more sound. Drums are left out.
+
+Exact, on no grid. Undefined where nothing sounds. Source: Dong and others, MuseGAN, AAAI 2018 ("polyphonicity").
+"""
+
+empty_beat_rate = PieceMetric(lambda pieces: _empty_rate(pieces, TICKS_PER_QUARTER), "share of beats")
+"""Share of the beats (quarters from tick 0 until the last release) in which no note sounds; drums count.
+
+A note that ends on a beat does not fill it. Undefined where nothing sounds. Source: Dong and others, Pypianoroll, 2018.
+"""
+
+empty_bar_rate = PieceMetric(lambda pieces: _empty_rate(pieces, TICKS_PER_BAR), "share of bars")
+"""Share of the bars (of four quarters, from tick 0 until the last release) in which no note sounds; drums count."""
+
+empty_pieces = PieceMetric(lambda pieces: (pieces.sizes == 0).astype(float), "share of pieces")
 """1 for a piece without notes, else 0; its mean says on how many pieces the other metrics are silent."""

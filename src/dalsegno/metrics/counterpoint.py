@@ -1,0 +1,120 @@
+"""Faults of voice leading, for pieces whose pitched tracks are two to eight single voices.
+
+Voices are ordered by their mean pitch, highest first, so that the order of a file's tracks does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from dalsegno.metrics.base import PieceMetric
+from dalsegno.metrics.pieces import Pieces, packed, ratio, sorting
+
+MOST = 8
+
+
+@dataclass(frozen=True)
+class Score:
+    """What each voice sings at each onset of a piece.
+
+    Attributes:
+        piece: of each moment, sorted.
+        pitch_MxV: pitch of each voice, -1 where it rests or does not exist; `V` is `MOST` or less.
+    """
+
+    piece: np.ndarray
+    pitch_MxV: np.ndarray
+
+
+def score(pieces: Pieces) -> Score:
+    """The pieces that are made of single voices, as what sounds at each onset."""
+    notes = pieces.pitched
+    sounding = notes.end > notes.start
+    notes = notes if sounding.all() else notes.where(sounding)
+    track = packed(notes.piece, notes.notes.track)
+    order = sorting(packed(track, notes.start))
+    track, piece = track[order], notes.piece[order]
+    start, end, pitch = notes.start[order], notes.end[order], notes.pitch[order]
+    first = np.flatnonzero(np.diff(track, prepend=-1))
+    clash = (track[1:] == track[:-1]) & (start[1:] < end[:-1])
+    voices_P = np.bincount(piece[first], minlength=pieces.number)
+    fit_P = (voices_P >= 2) & (voices_P <= MOST)
+    fit_P[piece[1:][clash]] = False
+    if not fit_P.any():
+        return Score(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
+    lengths = np.diff(np.append(first, len(track)))
+    mean = np.add.reduceat(pitch, first) / lengths
+    ranked = np.lexsort((np.arange(len(first)), -mean, piece[first]))
+    rank = np.empty(len(first), np.int64)
+    rank[ranked] = np.arange(len(first)) - (np.cumsum(voices_P) - voices_P)[piece[first]]
+    voice = np.repeat(rank, lengths)
+    kept = fit_P[piece]
+    piece, start, end, pitch, voice = (x[kept] for x in (piece, start, end, pitch, voice))
+    time = packed(piece, start)
+    # Moments by a sort; which moment a note starts at by its rank among them.
+    by_time = sorting(time)
+    new = np.diff(time[by_time], prepend=-1) != 0
+    moment = np.empty(len(time), np.int64)
+    moment[by_time] = np.cumsum(new) - 1
+    owner, when = piece[by_time][new], start[by_time][new]
+    sung = np.full((len(owner), int(voices_P[fit_P].max())), -1, np.int64)
+    for v in range(sung.shape[1]):
+        mine = np.flatnonzero(voice == v)
+        latest = np.full(len(owner), -1, np.int64)
+        latest[moment[mine]] = mine
+        latest = np.maximum.accumulate(latest)
+        holds = (latest >= 0) & (piece[latest] == owner) & (end[latest] > when)
+        sung[holds, v] = pitch[latest[holds]]
+    return Score(owner, sung)
+
+
+def parallels(pieces: Pieces) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Interval class (7: fifths, 0: octaves and unisons) to `parallel_P` and `moves_P`, the moves of two voices at once."""
+    sung = pieces.shared(score)
+    within = sung.piece[1:] == sung.piece[:-1]
+    before, after = sung.pitch_MxV[:-1][within], sung.pitch_MxV[1:][within]
+    piece = sung.piece[1:][within]
+    step = np.where((before >= 0) & (after >= 0), after - before, 0)
+    moves = np.zeros(pieces.number)
+    found = {7: np.zeros(pieces.number), 0: np.zeros(pieces.number)}
+    for high, low in combinations(range(sung.pitch_MxV.shape[1]), 2):
+        both = np.flatnonzero((step[:, high] != 0) & (step[:, low] != 0))
+        moves += np.bincount(piece[both], minlength=pieces.number)
+        alike = both[(step[both, high] > 0) == (step[both, low] > 0)]
+        apart = np.abs(before[alike, high] - before[alike, low]) % 12
+        kept = apart == np.abs(after[alike, high] - after[alike, low]) % 12
+        for interval, total in found.items():
+            total += np.bincount(piece[alike[kept & (apart == interval)]], minlength=pieces.number)
+    return {interval: (total, moves) for interval, total in found.items()}
+
+
+def _crossings(pieces: Pieces) -> np.ndarray:
+    sung = pieces.shared(score)
+    crossed, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
+    for high, low in pairwise(range(sung.pitch_MxV.shape[1])):
+        above, below = sung.pitch_MxV[:, high], sung.pitch_MxV[:, low]
+        both = (above >= 0) & (below >= 0)
+        crossed += np.bincount(sung.piece, both & (above < below), minlength=pieces.number)
+        pairs += np.bincount(sung.piece, both, minlength=pieces.number)
+    return ratio(crossed, pairs)
+
+
+parallel_fifths = PieceMetric(lambda pieces: ratio(*pieces.shared(parallels)[7]), "share of moves")
+"""Share of the moves of two voices at once that go in one direction from a perfect fifth to a perfect fifth.
+
+Fifths and octaves may be compound; a move is a change of pitch of both voices at one onset, neither resting before it.
+Undefined unless the pitched tracks are two to eight voices that never overlap themselves, and without such moves.
+Source: the rule of every counterpoint book, e.g. Aldwell, Schachter and Cadwallader, Harmony and Voice Leading.
+"""
+
+parallel_octaves = PieceMetric(lambda pieces: ratio(*pieces.shared(parallels)[0]), "share of moves")
+"""As `parallel_fifths`, for octaves and unisons."""
+
+voice_crossings = PieceMetric(_crossings, "share of pairs")
+"""Share of the pairs of neighbouring voices, at the onsets of a piece, in which the lower voice is above the higher.
+
+Undefined as `parallel_fifths` is, and where no two voices sound together.
+"""
