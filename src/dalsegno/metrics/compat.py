@@ -12,7 +12,7 @@ import numpy as np
 from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER
 from dalsegno.metrics import harmony, pitch, texture
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import SIXTEENTH, Pieces, counts, packed, ratio, reduce
+from dalsegno.metrics.pieces import SIXTEENTH, Pieces, counts, ratio, reduce
 
 MUSDR_POSITIONS = 64
 MUSDR_STEP = TICKS_PER_BAR // MUSDR_POSITIONS
@@ -49,14 +49,14 @@ def _empty_rate(pieces: Pieces, ticks: int) -> np.ndarray:
 
 
 def _polyphony(pieces: Pieces) -> np.ndarray:
-    parts = pieces.shared(texture.sounding_pitches)
-    sounding = np.bincount(parts.piece, parts.ticks * (parts.state > 0), minlength=pieces.number)
-    return ratio(np.bincount(parts.piece, parts.ticks * parts.state, minlength=pieces.number), sounding)
+    parts = pieces.shared(texture.segments)
+    sounding = np.bincount(parts.piece, parts.ticks * (parts.pitches > 0), minlength=pieces.number)
+    return ratio(np.bincount(parts.piece, parts.ticks * parts.pitches, minlength=pieces.number), sounding)
 
 
 def _polyphony_rate(pieces: Pieces) -> np.ndarray:
-    parts = pieces.shared(texture.sounding_pitches)
-    return ratio(np.bincount(parts.piece, parts.ticks * (parts.state > 2), minlength=pieces.number), pieces.last)
+    parts = pieces.shared(texture.segments)
+    return ratio(np.bincount(parts.piece, parts.ticks * (parts.pitches > 2), minlength=pieces.number), pieces.last)
 
 
 def _groove_consistency(pieces: Pieces) -> np.ndarray:
@@ -79,11 +79,12 @@ def _drum_pattern_consistency(pieces: Pieces) -> np.ndarray:
 
 
 def _grooving_similarity(pieces: Pieces) -> np.ndarray:
-    step = (pieces.start + MUSDR_STEP // 2) // MUSDR_STEP
-    bars = np.nan_to_num(reduce(np.maximum, pieces.piece, step // MUSDR_POSITIONS + 1, pieces.number))
-    key = np.unique(packed(pieces.piece, step))
-    size = int(step.max(initial=0)) + 1
-    on = counts(key // size, key % size % MUSDR_POSITIONS, pieces.number, MUSDR_POSITIONS)
+    bar, position = np.divmod((pieces.start + MUSDR_STEP // 2) // MUSDR_STEP, MUSDR_POSITIONS)
+    bars = np.nan_to_num(reduce(np.maximum, pieces.piece, bar + 1, pieces.number)).astype(np.int64)
+    onset = np.zeros((int(bars.sum()), MUSDR_POSITIONS), bool)
+    onset[(np.cumsum(bars) - bars)[pieces.piece] + bar, position] = True
+    row, place = np.nonzero(onset)
+    on = counts(np.repeat(np.arange(pieces.number), bars)[row], place, pieces.number, MUSDR_POSITIONS)
     apart = (on * (bars[:, None] - on)).sum(axis=1)
     return 1 - ratio(apart, MUSDR_POSITIONS * bars * (bars - 1) / 2)
 

@@ -31,35 +31,32 @@ class Score:
 
 def score(pieces: Pieces) -> Score:
     """The pieces that are made of single voices, as what sounds at each onset."""
-    notes = pieces.pitched
+    notes = pieces.pitched.by_time
     sounding = notes.end > notes.start
     notes = notes if sounding.all() else notes.where(sounding)
     track = packed(notes.piece, notes.notes.track)
-    order = sorting(packed(track, notes.start))
-    track, piece = track[order], notes.piece[order]
-    start, end, pitch = notes.start[order], notes.end[order], notes.pitch[order]
-    first = np.flatnonzero(np.diff(track, prepend=-1))
-    clash = (track[1:] == track[:-1]) & (start[1:] < end[:-1])
-    voices_P = np.bincount(piece[first], minlength=pieces.number)
+    order = sorting(track)
+    by_track, start, end = track[order], notes.start[order], notes.end[order]
+    first = np.flatnonzero(np.diff(by_track, prepend=-1))
+    owner = notes.piece[order[first]]
+    voices_P = np.bincount(owner, minlength=pieces.number)
     fit_P = (voices_P >= 2) & (voices_P <= MOST)
-    fit_P[piece[1:][clash]] = False
+    clash = (by_track[1:] == by_track[:-1]) & (start[1:] < end[:-1])
+    fit_P[notes.piece[order[1:][clash]]] = False
     if not fit_P.any():
         return Score(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
     lengths = np.diff(np.append(first, len(track)))
-    mean = np.add.reduceat(pitch, first) / lengths
-    ranked = np.lexsort((np.arange(len(first)), -mean, piece[first]))
+    mean = np.add.reduceat(notes.pitch[order], first) / lengths
+    ranked = np.lexsort((-mean, owner))
     rank = np.empty(len(first), np.int64)
-    rank[ranked] = np.arange(len(first)) - (np.cumsum(voices_P) - voices_P)[piece[first]]
-    voice = np.repeat(rank, lengths)
-    kept = fit_P[piece]
-    piece, start, end, pitch, voice = (x[kept] for x in (piece, start, end, pitch, voice))
-    time = packed(piece, start)
-    # Moments by a sort; which moment a note starts at by its rank among them.
-    by_time = sorting(time)
-    new = np.diff(time[by_time], prepend=-1) != 0
-    moment = np.empty(len(time), np.int64)
-    moment[by_time] = np.cumsum(new) - 1
-    owner, when = piece[by_time][new], start[by_time][new]
+    rank[ranked] = np.arange(len(first)) - (np.cumsum(voices_P) - voices_P)[owner]
+    voice = np.empty(len(track), np.int64)
+    voice[order] = np.repeat(rank, lengths)
+    kept = fit_P[notes.piece]
+    piece, start, end, pitch, voice = (x[kept] for x in (notes.piece, notes.start, notes.end, notes.pitch, voice))
+    new = (np.diff(piece, prepend=-1) != 0) | (np.diff(start, prepend=-1) != 0)
+    moment = np.cumsum(new) - 1
+    owner, when = piece[new], start[new]
     sung = np.full((len(owner), int(voices_P[fit_P].max())), -1, np.int64)
     for v in range(sung.shape[1]):
         mine = np.flatnonzero(voice == v)
@@ -72,7 +69,7 @@ def score(pieces: Pieces) -> Score:
 
 
 def parallels(pieces: Pieces) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Interval class (7: fifths, 0: octaves and unisons) to `parallel_P` and `moves_P`, the moves of two voices at once."""
+    """Interval class (7: fifths, 0: octaves and unisons) to `parallel_P`, and `moves_P` of two voices at once."""
     sung = pieces.shared(score)
     within = sung.piece[1:] == sung.piece[:-1]
     before, after = sung.pitch_MxV[:-1][within], sung.pitch_MxV[1:][within]

@@ -11,7 +11,7 @@ import numpy as np
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
 from dalsegno.metrics.pieces import Pieces, packed, ratio, sorted_entropy, sorting, spans
-from dalsegno.metrics.texture import Segments, segments, unions
+from dalsegno.metrics.texture import segments
 
 SETS = 4096
 TRIADS = ((0, 4, 7), (0, 3, 7), (0, 3, 6), (0, 4, 8))
@@ -38,20 +38,14 @@ TONAL_12x6 = np.concatenate([np.sin(_ANGLES) * [1, 1, 0.5], np.cos(_ANGLES) * [1
 CENTROID_4096x6 = MEMBERS_4096x12 @ TONAL_12x6 / np.maximum(SIZE, 1)[:, None]
 
 
-def sounding_sets(pieces: Pieces) -> Segments:
-    """Segments whose state is the set of pitch classes that sound, as twelve bits, C the lowest."""
-    intervals = unions(pieces.pitched, pieces.pitched.pitch % 12)
-    return segments(intervals, 1 << intervals.key)
-
-
 def chord_changes(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
     """`piece_C`, `set_C`: the chords that sound on the beats, in order; repetitions and beats without one left out."""
-    parts = pieces.shared(sounding_sets)
+    parts = pieces.shared(segments)
     first = -(-parts.start // TICKS_PER_QUARTER)
     beats = np.maximum(-(-(parts.start + parts.ticks) // TICKS_PER_QUARTER) - first, 0)
     # A segment says once what it says on several beats.
-    kept = (beats > 0) & (SIZE[parts.state] >= 3)
-    piece, state = parts.piece[kept], parts.state[kept]
+    kept = (beats > 0) & (SIZE[parts.classes] >= 3)
+    piece, state = parts.piece[kept], parts.classes[kept]
     new = np.ones(len(piece), bool)
     new[1:] = (piece[1:] != piece[:-1]) | (state[1:] != state[:-1])
     return piece[new], state[new]
@@ -74,16 +68,16 @@ def chord_ngrams(pieces: Pieces, length: int, dropped: int = 0) -> tuple[np.ndar
 
 
 def _share_of_chords(pieces: Pieces, table: np.ndarray) -> np.ndarray:
-    parts = pieces.shared(sounding_sets)
-    chord = np.bincount(parts.piece, parts.ticks * (SIZE[parts.state] >= 3), minlength=pieces.number)
-    return ratio(np.bincount(parts.piece, parts.ticks * table[parts.state], minlength=pieces.number), chord)
+    parts = pieces.shared(segments)
+    chord = np.bincount(parts.piece, parts.ticks * (SIZE[parts.classes] >= 3), minlength=pieces.number)
+    return ratio(np.bincount(parts.piece, parts.ticks * table[parts.classes], minlength=pieces.number), chord)
 
 
 def _chord_entropy(pieces: Pieces) -> np.ndarray:
-    parts = pieces.shared(sounding_sets)
-    chord = SIZE[parts.state] >= 3
+    parts = pieces.shared(segments)
+    chord = SIZE[parts.classes] >= 3
     piece = parts.piece[chord]
-    return sorted_entropy(piece * SETS + parts.state[chord], piece, parts.ticks[chord].astype(float), pieces.number)
+    return sorted_entropy(piece * SETS + parts.classes[chord], piece, parts.ticks[chord].astype(float), pieces.number)
 
 
 def _chord_irregularity(pieces: Pieces) -> np.ndarray:
@@ -101,24 +95,26 @@ def _chord_tonal_distance(pieces: Pieces) -> np.ndarray:
 def _tonal_distance(pieces: Pieces) -> np.ndarray:
     pitched = pieces.pitched
     row, beat, ticks = spans(pitched, TICKS_PER_QUARTER)
-    piece = pitched.piece[row]
-    moment = packed(piece, beat)
-    key = packed(moment, pitched.notes.track[row])
+    key = packed(packed(pitched.piece, pitched.notes.track)[row], beat)
     order = sorting(key)
     new = np.diff(key[order], prepend=-1) != 0
     group = np.cumsum(new) - 1
-    moment, piece = moment[order][new], piece[order][new]
     ticks = ticks[order]
     place_6 = TONAL_12x6.T[:, (pitched.pitch % 12)[row[order]]]
     lasting = np.bincount(group, ticks)
     centroid = np.stack([np.bincount(group, axis * ticks) / lasting for axis in place_6], axis=1)
+    piece = pitched.piece[row[order][new]]
+    moment = packed(piece, beat[order][new])
+    order = sorting(moment)
+    piece, moment, centroid = piece[order], moment[order], centroid[order]
     total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
     # Tracks of one beat stand side by side: the pairs are the neighbours, the next but one, and so on.
     for lag in range(1, len(moment)):
         same = np.flatnonzero(moment[lag:] == moment[:-lag])
         if not len(same):
             break
-        far = np.sqrt(((centroid[same + lag] - centroid[same]) ** 2).sum(axis=1))
+        apart = centroid.take(same + lag, axis=0) - centroid.take(same, axis=0)
+        far = np.sqrt(np.einsum("ij,ij->i", apart, apart))
         total += np.bincount(piece[same], far, minlength=pieces.number)
         pairs += np.bincount(piece[same], minlength=pieces.number)
     return ratio(total, pairs)
@@ -131,7 +127,7 @@ Undefined where never three pitch classes sound together.
 """
 
 seventh_share = PieceMetric(lambda pieces: _share_of_chords(pieces, IS_SEVENTH), "share of time")
-"""Share of the time of chords in which exactly a dominant, major, minor, half-diminished or diminished seventh sounds."""
+"""Share of the time of chords in which exactly a dominant, major, minor or (half-)diminished seventh chord sounds."""
 
 chord_entropy = PieceMetric(_chord_entropy, "bits")
 """Entropy in bits of a piece's chords, each weighted by the time it sounds. Undefined without chords.

@@ -17,33 +17,31 @@ THIRTY_SECOND = SIXTEENTH // 2
 TIME_STEP = TICKS_PER_BAR // 96
 
 
-def distinct(piece: np.ndarray, keys: np.ndarray, pieces: int) -> np.ndarray:
-    """`keys_P`: different keys of each piece; keys of different pieces differ."""
-    order = sorting(keys)
-    new = np.diff(keys[order], prepend=-1) != 0
-    return np.bincount(piece[order][new], minlength=pieces)
-
-
-def track_bars(pieces: Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each bar that each note sounds in: `row_R` (the note), `piece_R`, and `key_R` of piece, track and bar."""
+def track_bars(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """`piece_G`, `classes_Gx12`: pitch classes that sound in each bar of each track, up to the last release."""
+    track = packed(pieces.piece, pieces.notes.track)
+    order = sorting(track)
+    new = np.diff(track[order], prepend=-1) != 0
+    number = np.empty(len(track), np.int64)
+    number[order] = np.cumsum(new) - 1
+    owner = pieces.piece[order][new]
+    bars_T = -(-np.nan_to_num(pieces.last).astype(np.int64) // TICKS_PER_BAR)[owner]
     row, bar, _ = spans(pieces, TICKS_PER_BAR)
-    piece = pieces.piece[row]
-    return row, piece, packed(packed(piece, pieces.notes.track[row]), bar)
+    classes = np.zeros((int(bars_T.sum()), 12), bool)
+    classes[((np.cumsum(bars_T) - bars_T)[number])[row] + bar, (pieces.pitch % 12)[row]] = True
+    return np.repeat(owner, bars_T), classes
 
 
 def _empty_track_bar_rate(pieces: Pieces) -> np.ndarray:
-    _, piece, key = pieces.shared(track_bars)
-    tracks = distinct(pieces.piece, packed(pieces.piece, pieces.notes.track), pieces.number)
-    bars = -(-pieces.last // TICKS_PER_BAR)
-    used = distinct(piece, key, pieces.number)
-    return np.where(used > 0, 1 - ratio(used, tracks * bars), np.nan)
+    piece, classes = pieces.shared(track_bars)
+    used = np.bincount(piece, classes.any(axis=1), minlength=pieces.number)
+    return np.where(used > 0, 1 - ratio(used, np.bincount(piece, minlength=pieces.number)), np.nan)
 
 
 def _pitch_classes_per_bar(pieces: Pieces) -> np.ndarray:
-    pitched = pieces.pitched
-    row, piece, key = pitched.shared(track_bars)
-    classes = distinct(piece, packed(key, pitched.pitch[row] % 12), pieces.number)
-    return ratio(classes, distinct(piece, key, pieces.number))
+    piece, classes = pieces.pitched.shared(track_bars)
+    used = np.bincount(piece, classes.any(axis=1), minlength=pieces.number)
+    return ratio(np.bincount(piece, classes.sum(axis=1), minlength=pieces.number), used)
 
 
 def _qualified_note_rate(pieces: Pieces) -> np.ndarray:
@@ -73,4 +71,4 @@ Low values say that the music is in fragments. Undefined without pitched notes.
 """
 
 drum_pattern_rate = PieceMetric(_drum_pattern_rate, "share of notes")
-"""DP: share of drum notes that start on a sixteenth, rounded to MuseGAN's 96 time steps a bar. Undefined without drums."""
+"""DP: share of drum notes on a sixteenth, rounded to MuseGAN's 96 time steps a bar. Undefined without drums."""

@@ -122,7 +122,7 @@ def _last(pieces: Pieces) -> np.ndarray:
 def _by_time(pieces: Pieces) -> Pieces:
     time = packed(pieces.piece, pieces.start)
     tie = packed(packed(time, pieces.pitch), pieces.end - pieces.start)
-    return pieces if in_order(tie) else pieces.where(sorting(tie))
+    return pieces.where(sorting(tie))
 
 
 def packed(high: np.ndarray, low: np.ndarray) -> np.ndarray:
@@ -140,6 +140,8 @@ def in_order(values: np.ndarray) -> bool:
 
 def sorting(keys: np.ndarray) -> np.ndarray:
     """The rows that put keys (none negative) in order, equal ones as they stood."""
+    if in_order(keys):
+        return np.arange(len(keys))
     bits = len(keys).bit_length()
     if int(keys.max(initial=0)) >> (62 - bits):
         return np.argsort(keys, kind="stable")

@@ -119,7 +119,7 @@ inter_onset_entropy = PieceMetric(_inter_onset_entropy, "bits")
 """Entropy of the inter-onset intervals in bits, rounded as durations are. Undefined below two onsets."""
 
 syncopation = PieceMetric(_syncopation, "levels/bar")
-"""Syncopation after Longuet-Higgins and Lee, The Rhythmic Interpretation of Monophonic Music, Music Perception 1 (1984).
+"""Syncopation after Longuet-Higgins and Lee, The Rhythmic Interpretation of Monophonic Music, 1984.
 
 On the sixteenth grid of bars of four quarters, all tracks taken together: an onset that is followed by silence or a
 held note on a stronger position counts the difference of their metrical levels (five levels, from the bar down to

@@ -48,35 +48,36 @@ def unions(pieces: Pieces, key_N: np.ndarray) -> Intervals:
 
 @dataclass(frozen=True)
 class Segments:
-    """The time of all pieces cut wherever something starts or ends; silences between are segments, too.
+    """The time of all pieces cut wherever a pitch starts or ends; silences between are segments, too.
 
     Attributes:
         piece, start, ticks: of each segment, sorted.
-        state: what sounds: a number of keys, or a set of them as bits.
+        pitches: how many different pitches sound.
+        classes: the set of pitch classes that sound, as twelve bits, C the lowest.
     """
 
     piece: np.ndarray
     start: np.ndarray
     ticks: np.ndarray
-    state: np.ndarray
+    pitches: np.ndarray
+    classes: np.ndarray
 
 
-def segments(intervals: Intervals, value_I: np.ndarray) -> Segments:
-    """Cut the time where intervals start and end; the state is the sum of the values that hold."""
-    piece = np.concatenate([intervals.piece, intervals.piece])
-    time = np.concatenate([intervals.start, intervals.end])
+def segments(pieces: Pieces) -> Segments:
+    """What sounds of the pitched notes; ask for it with `pieces.shared(segments)`."""
+    notes = unions(pieces.pitched, pieces.pitched.pitch)
+    # Eleven octaves at most sound of a pitch class: twelve counts of five bits fit one number.
+    value = 1 << 5 * (notes.key % 12)
+    piece = np.concatenate([notes.piece, notes.piece])
+    time = np.concatenate([notes.start, notes.end])
     order = sorting(packed(piece, time))
     piece, time = piece[order], time[order]
-    state = np.cumsum(np.concatenate([value_I, -value_I])[order])
+    state = np.cumsum(np.concatenate([value, -value])[order])
     ticks = np.diff(time)
     kept = np.flatnonzero((piece[1:] == piece[:-1]) & (ticks > 0))
-    return Segments(piece[kept], time[kept], ticks[kept], state[kept])
-
-
-def sounding_pitches(pieces: Pieces) -> Segments:
-    """Segments whose state is the number of different pitches that sound."""
-    intervals = unions(pieces.pitched, pieces.pitched.pitch)
-    return segments(intervals, np.ones(len(intervals.key), np.int64))
+    state_Sx12 = state[kept, None] >> 5 * np.arange(12) & 31
+    classes = (state_Sx12 > 0) @ (1 << np.arange(12))
+    return Segments(piece[kept], time[kept], ticks[kept], state_Sx12.sum(axis=1), classes)
 
 
 def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +105,8 @@ def _polyphony(pieces: Pieces) -> np.ndarray:
 
 
 def _polyphony_rate(pieces: Pieces) -> np.ndarray:
-    parts = pieces.shared(sounding_pitches)
-    together = np.bincount(parts.piece, parts.ticks * (parts.state >= 2), minlength=pieces.number)
+    parts = pieces.shared(segments)
+    together = np.bincount(parts.piece, parts.ticks * (parts.pitches >= 2), minlength=pieces.number)
     return ratio(together, np.bincount(parts.piece, parts.ticks, minlength=pieces.number))
 
 
