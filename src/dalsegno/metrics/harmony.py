@@ -10,7 +10,7 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, packed, ratio, sorted_entropy, sorting, spans
+from dalsegno.metrics.pieces import Pieces, Tracks, ratio, sorted_entropy, spans, tracks
 from dalsegno.metrics.texture import segments
 
 SETS = 4096
@@ -95,18 +95,22 @@ def _chord_tonal_distance(pieces: Pieces) -> np.ndarray:
 def _tonal_distance(pieces: Pieces) -> np.ndarray:
     pitched = pieces.pitched
     row, beat, ticks = spans(pitched, TICKS_PER_QUARTER)
-    key = packed(packed(pitched.piece, pitched.notes.track)[row], beat)
-    order = sorting(key)
-    new = np.diff(key[order], prepend=-1) != 0
-    group = np.cumsum(new) - 1
-    ticks = ticks[order]
-    place_6 = TONAL_12x6.T[:, (pitched.pitch % 12)[row[order]]]
-    lasting = np.bincount(group, ticks)
+    # One slot for each track in each beat of its piece, tracks side by side.
+    parts: Tracks = pitched.shared(tracks)
+    tracks_P = np.bincount(parts.piece_T, minlength=pieces.number)
+    beats_P = -(-np.nan_to_num(pitched.last).astype(np.int64) // TICKS_PER_QUARTER)
+    slots_P = tracks_P * beats_P
+    owner = pitched.piece
+    slot = beat * tracks_P[owner][row] + ((np.cumsum(slots_P) - slots_P)[owner] + parts.rank_T[parts.note_N])[row]
+    lasting = np.bincount(slot, ticks, minlength=int(slots_P.sum()))
+    used = np.flatnonzero(lasting)
+    group = np.empty(len(lasting), np.int64)
+    group[used] = np.arange(len(used))
+    group, lasting = group[slot], lasting[used]
+    place_6 = TONAL_12x6.T[:, (pitched.pitch % 12)[row]]
     centroid = np.stack([np.bincount(group, axis * ticks) / lasting for axis in place_6], axis=1)
-    piece = pitched.piece[row[order][new]]
-    moment = packed(piece, beat[order][new])
-    order = sorting(moment)
-    piece, moment, centroid = piece[order], moment[order], centroid[order]
+    piece = np.repeat(np.arange(pieces.number), slots_P)[used]
+    moment = np.repeat(np.arange(int(beats_P.sum())), np.repeat(tracks_P, beats_P))[used]
     total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
     # Tracks of one beat stand side by side: the pairs are the neighbours, the next but one, and so on.
     for lag in range(1, len(moment)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_BAR
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import SIXTEENTH, Pieces, packed, ratio, sorting, spans
+from dalsegno.metrics.pieces import SIXTEENTH, Pieces, Tracks, ratio, spans, tracks
 
 THIRTY_SECOND = SIXTEENTH // 2
 TIME_STEP = TICKS_PER_BAR // 96
@@ -19,17 +19,12 @@ TIME_STEP = TICKS_PER_BAR // 96
 
 def track_bars(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
     """`piece_G`, `classes_Gx12`: pitch classes that sound in each bar of each track, up to the last release."""
-    track = packed(pieces.piece, pieces.notes.track)
-    order = sorting(track)
-    new = np.diff(track[order], prepend=-1) != 0
-    number = np.empty(len(track), np.int64)
-    number[order] = np.cumsum(new) - 1
-    owner = pieces.piece[order][new]
-    bars_T = -(-np.nan_to_num(pieces.last).astype(np.int64) // TICKS_PER_BAR)[owner]
+    parts: Tracks = pieces.shared(tracks)
+    bars_T = -(-np.nan_to_num(pieces.last).astype(np.int64) // TICKS_PER_BAR)[parts.piece_T]
     row, bar, _ = spans(pieces, TICKS_PER_BAR)
     classes = np.zeros((int(bars_T.sum()), 12), bool)
-    classes[((np.cumsum(bars_T) - bars_T)[number])[row] + bar, (pieces.pitch % 12)[row]] = True
-    return np.repeat(owner, bars_T), classes
+    classes[(np.cumsum(bars_T) - bars_T)[parts.note_N[row]] + bar, (pieces.pitch % 12)[row]] = True
+    return np.repeat(parts.piece_T, bars_T), classes
 
 
 def _empty_track_bar_rate(pieces: Pieces) -> np.ndarray:

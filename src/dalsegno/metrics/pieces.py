@@ -192,6 +192,32 @@ def sorted_entropy(keys: np.ndarray, piece: np.ndarray, weights: np.ndarray, pie
 
 
 @dataclass(frozen=True)
+class Tracks:
+    """The tracks of all pieces that have notes, one after the other.
+
+    Attributes:
+        piece_T: piece of each track, sorted.
+        note_N: the track of each note, as a row of `piece_T`.
+        rank_T: 0, 1, … within the piece.
+    """
+
+    piece_T: np.ndarray
+    note_N: np.ndarray
+    rank_T: np.ndarray
+
+
+def tracks(pieces: Pieces) -> Tracks:
+    """The tracks of pieces; ask for them with `pieces.shared(tracks)`."""
+    key = packed(pieces.piece, pieces.notes.track)
+    order = sorting(key)
+    new = np.diff(key[order], prepend=-1) != 0
+    number = np.empty(len(key), np.int64)
+    number[order] = np.cumsum(new) - 1
+    piece = pieces.piece[order][new]
+    return Tracks(piece, number, np.arange(len(piece)) - np.searchsorted(piece, piece))
+
+
+@dataclass(frozen=True)
 class Bars:
     """The bars of all pieces, one after the other: from tick 0 to the last onset, four quarters each.
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, in_order, packed, ratio, sorting
+from dalsegno.metrics.pieces import Pieces, packed, ratio, sorting
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Unions of sounding time: sorted by piece and key, disjoint within a key.
+    """Unions of sounding time, disjoint within a key of a piece; sorted by key, piece and start.
 
     Attributes:
         piece, key, start, end: one entry an interval; ticks.
@@ -26,19 +26,23 @@ class Intervals:
 
 
 def unions(pieces: Pieces, key_N: np.ndarray) -> Intervals:
-    """The time during which a note of each key sounds (e.g. of each pitch), notes that touch or overlap made one."""
-    group = packed(pieces.piece, key_N)
-    order = packed(group, pieces.start)
-    rows = slice(None) if in_order(order) else sorting(order)
-    piece, key, start, end, group = (x[rows] for x in (pieces.piece, key_N, pieces.start, pieces.end, group))
-    if not len(piece):
-        return Intervals(piece, key, start, end)
-    # A running maximum that no group hands on to the next.
-    number = np.cumsum(np.diff(group, prepend=group[0]) != 0)
-    far = int(end.max()) + 1
-    reached = np.maximum.accumulate(end + number * far) - number * far
-    new = np.ones(len(piece), bool)
-    new[1:] = (start[1:] > reached[:-1]) | (number[1:] != number[:-1])
+    """The time during which a note of each key sounds (e.g. of each pitch), notes that touch or overlap made one.
+
+    Args:
+        pieces: with notes in order of time.
+        key_N: a number from 0 to 127 a note.
+    """
+    if not len(key_N):
+        return Intervals(pieces.piece, key_N, pieces.start, pieces.end)
+    order = np.argsort(key_N.astype(np.uint8), kind="stable")  # a radix sort, since the numbers are small
+    piece, key, start, end = (x[order] for x in (pieces.piece, key_N, pieces.start, pieces.end))
+    other = np.ones(len(piece), bool)
+    other[1:] = (piece[1:] != piece[:-1]) | (key[1:] != key[:-1])
+    # A running maximum that no key or piece hands on to the next.
+    lift = np.cumsum(other) * (int(end.max()) + 1)
+    reached = np.maximum.accumulate(end + lift) - lift
+    new = other
+    new[1:] |= start[1:] > reached[:-1]
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(piece)) - 1
     lasting = reached[last] > start[first]
@@ -65,7 +69,8 @@ class Segments:
 
 def segments(pieces: Pieces) -> Segments:
     """What sounds of the pitched notes; ask for it with `pieces.shared(segments)`."""
-    notes = unions(pieces.pitched, pieces.pitched.pitch)
+    in_time = pieces.pitched.by_time
+    notes = unions(in_time, in_time.pitch)
     # Eleven octaves at most sound of a pitch class: twelve counts of five bits fit one number.
     value = 1 << 5 * (notes.key % 12)
     piece = np.concatenate([notes.piece, notes.piece])
