@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from dalsegno.data.notes import Notes, make_notes
+from dalsegno.metrics.base import PieceMetric
+from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.metrics.similarity import likeness
 from tests.unit.music import chorale
 from tests.unit.test_metrics_pieces import EMPTY, ONE, SCALE, piece, pieces, value
@@ -183,3 +187,14 @@ def test_all_pairs_of_bars_in_closed_form(notes: Notes) -> None:
         2 * (cells[a] * cells[b]).sum() / (cells[a].sum() + cells[b].sum()) for a, b in pairs if norms[a] or norms[b]
     ]
     assert value("self_similarity", notes) == pytest.approx(np.mean(dice) if dice else np.nan, nan_ok=True)
+
+
+def test_every_metric_stands_on_the_page_of_metrics() -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    told = set()
+    for cell in re.findall(r"^\| (`[^|]*)\|", page, re.MULTILINE):
+        names = re.findall(r"`(\w+)`", cell)
+        stem = names[0].rpartition("_")[0]
+        told |= {stem + name if name.startswith("_") else name for name in names}
+    plain = {name for name in METRICS if isinstance(load_metric(name), PieceMetric) and not name.endswith("_compat")}
+    assert told == plain
