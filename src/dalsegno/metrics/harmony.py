@@ -10,7 +10,7 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, Tracks, ratio, sorted_entropy, spans, tracks
+from dalsegno.metrics.pieces import Pieces, Tracks, counts, ratio, sorted_entropy, spans, tracks
 from dalsegno.metrics.texture import segments
 
 SETS = 4096
@@ -106,9 +106,8 @@ def _tonal_distance(pieces: Pieces) -> np.ndarray:
     used = np.flatnonzero(lasting)
     group = np.empty(len(lasting), np.int64)
     group[used] = np.arange(len(used))
-    group, lasting = group[slot], lasting[used]
-    place_6 = TONAL_12x6.T[:, (pitched.pitch % 12)[row]]
-    centroid = np.stack([np.bincount(group, axis * ticks) / lasting for axis in place_6], axis=1)
+    chroma_Gx12 = counts(group[slot], (pitched.pitch % 12)[row], len(used), 12, ticks)
+    centroid = chroma_Gx12 @ TONAL_12x6 / lasting[used, None]
     piece = np.repeat(np.arange(pieces.number), slots_P)[used]
     moment = np.repeat(np.arange(int(beats_P.sum())), np.repeat(tracks_P, beats_P))[used]
     total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)

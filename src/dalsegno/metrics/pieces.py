@@ -139,14 +139,11 @@ def in_order(values: np.ndarray) -> bool:
 
 
 def sorting(keys: np.ndarray) -> np.ndarray:
-    """The rows that put keys (none negative) in order, equal ones as they stood."""
-    if in_order(keys):
-        return np.arange(len(keys))
-    bits = len(keys).bit_length()
-    if int(keys.max(initial=0)) >> (62 - bits):
-        return np.argsort(keys, kind="stable")
-    # Sorting numbers that end in their row is several times faster than an argsort.
-    return np.sort((keys << bits) | np.arange(len(keys))) & ((1 << bits) - 1)
+    """The rows that put keys in order, equal ones as they stood.
+
+    By merging the runs that are in order, of which tables of music have long ones: several times faster than quicksort.
+    """
+    return np.argsort(keys, kind="stable")
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dalsegno.metrics.pieces import Pieces, packed, ratio, sorting
 
 @dataclass(frozen=True)
 class Intervals:
-    """Unions of sounding time, disjoint within a key of a piece; sorted by key, piece and start.
+    """Unions of sounding time, disjoint within a key of a piece; in order of time.
 
     Attributes:
         piece, key, start, end: one entry an interval; ticks.
@@ -45,9 +45,11 @@ def unions(pieces: Pieces, key_N: np.ndarray) -> Intervals:
     new[1:] |= start[1:] > reached[:-1]
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(piece)) - 1
-    lasting = reached[last] > start[first]
-    first, last = first[lasting], last[lasting]
-    return Intervals(piece[first], key[first], start[first], reached[last])
+    # Back in order of time, by the place of each union's first note.
+    until = np.zeros(len(piece), np.int64)
+    until[order[first]] = reached[last]
+    rows = np.flatnonzero(until > pieces.start)
+    return Intervals(pieces.piece[rows], key_N[rows], pieces.start[rows], until[rows])
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ def segments(pieces: Pieces) -> Segments:
     state = np.cumsum(np.concatenate([value, -value])[order])
     ticks = np.diff(time)
     kept = np.flatnonzero((piece[1:] == piece[:-1]) & (ticks > 0))
-    state_Sx12 = state[kept, None] >> 5 * np.arange(12) & 31
-    classes = (state_Sx12 > 0) @ (1 << np.arange(12))
-    return Segments(piece[kept], time[kept], ticks[kept], state_Sx12.sum(axis=1), classes)
+    pitch_class = np.arange(12)[:, None]
+    state_12xS = state[kept] >> 5 * pitch_class & 31
+    classes = ((state_12xS > 0) << pitch_class).sum(axis=0)
+    return Segments(piece[kept], time[kept], ticks[kept], state_12xS.sum(axis=0), classes)
 
 
 def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:
