@@ -55,7 +55,7 @@ EDGES = {
     "all at once": piece([0] * 50, [480] * 50, [60] * 50),
     # Meters live beside the notes: bars of metrics are four quarters, whatever the meters say (docs/metrics.md).
     "three, five and seven quarters a bar": piece(np.cumsum([0] + [1440, 2400, 3360] * 3), [240] * 10, [60] * 10),
-    "late by fifty hours": piece([50 * HOUR, 50 * HOUR + 480], [480] * 2, [60, 62]),
+    "late by twelve hours": piece([12 * HOUR, 12 * HOUR + 480], [480] * 2, [60, 62]),
     "one note of ten hours": piece([0], [10 * HOUR], [60]),
     "ten hours": ten_hours(),
 }

@@ -57,7 +57,7 @@ def score(pieces: Pieces) -> Score:
     new = (np.diff(piece, prepend=-1) != 0) | (np.diff(start, prepend=-1) != 0)
     moment = np.cumsum(new) - 1
     owner, when = piece[new], start[new]
-    sung = np.full((len(owner), int(voices_P[fit_P].max())), -1, np.int64)
+    sung = np.full((len(owner), int(voices_P[fit_P].max())), -1, np.int16, order="F")
     for v in range(sung.shape[1]):
         mine = np.flatnonzero(voice == v)
         latest = np.full(len(owner), -1, np.int64)
@@ -71,10 +71,10 @@ def score(pieces: Pieces) -> Score:
 def parallels(pieces: Pieces) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Interval class (7: fifths, 0: octaves and unisons) to `parallel_P`, and `moves_P` of two voices at once."""
     sung = pieces.shared(score)
-    within = sung.piece[1:] == sung.piece[:-1]
-    before, after = sung.pitch_MxV[:-1][within], sung.pitch_MxV[1:][within]
-    piece = sung.piece[1:][within]
-    step = np.where((before >= 0) & (after >= 0), after - before, 0)
+    piece = sung.piece[1:]
+    before, after = sung.pitch_MxV[:-1], sung.pitch_MxV[1:]
+    heard = (before >= 0) & (after >= 0) & (piece == sung.piece[:-1])[:, None]
+    step = (after - before) * heard
     moves = np.zeros(pieces.number)
     found = {7: np.zeros(pieces.number), 0: np.zeros(pieces.number)}
     for high, low in combinations(range(sung.pitch_MxV.shape[1]), 2):
