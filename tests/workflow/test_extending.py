@@ -58,16 +58,9 @@ class Uniform:
 METRIC = '''
 """How often the pitch is an A."""
 
-import numpy as np
-
 from dalsegno.metrics.base import PieceMetric
 
-
-def _share(notes):
-    return float(np.mean(notes.pitch % 12 == 9)) if len(notes) else float("nan")
-
-
-share_of_a = PieceMetric(_share, "share of notes")
+share_of_a = PieceMetric(lambda pieces: pieces.mean(pieces.pitch % 12 == 9), "share of notes")
 '''
 
 

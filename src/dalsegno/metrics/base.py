@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dalsegno.data.notes import Notes
+from dalsegno.metrics.pieces import Pieces
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,19 @@ class PieceMetric:
     """A number of one piece; NaN where it is undefined, never a silent zero.
 
     Attributes:
-        evaluate: from the notes of one piece to the number.
+        evaluate: from pieces to `values_P`, by columns: a loop over pieces costs more than the whole rest.
         unit: unit of the number.
     """
 
-    evaluate: Callable[[Notes], float]
+    evaluate: Callable[[Pieces], np.ndarray]
     unit: str
 
+    def values(self, pieces: Sequence[Notes]) -> np.ndarray:
+        """`values_P`; whoever asks several metrics of the same pieces makes them `Pieces` first."""
+        return np.asarray(self.evaluate(Pieces.of(pieces)), float)
+
     def __call__(self, notes: Notes) -> float:
-        return float(self.evaluate(notes))
+        return float(self.values([notes])[0])
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class HistogramDistance:
     axis: str
     labels: tuple[str, ...]
 
-    def counts(self, pieces: list[Notes]) -> np.ndarray:
+    def counts(self, pieces: Sequence[Notes]) -> np.ndarray:
         """`counts_PxB` of the pieces."""
         rows = [self.count(piece) for piece in pieces]
         return np.array(rows, float).reshape(len(rows), len(self.labels))

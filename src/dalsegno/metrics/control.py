@@ -17,6 +17,7 @@ from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
 from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
+from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
 from dalsegno.representations.base import Packed
@@ -84,7 +85,8 @@ def control(
 
     rows: list[Row] = []
 
-    def evaluate(identity: Identity, own: list[Notes], other: list[Notes]) -> None:
+    def evaluate(identity: Identity, own: Sequence[Notes], other: list[Notes]) -> None:
+        own = Pieces.of(own)
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
                 estimate = piece_estimate(metric, own, resamples, seed)

@@ -13,6 +13,7 @@ from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import Notes, read_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
+from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
 
@@ -47,7 +48,7 @@ def measure(
     notes = read_notes(notes_parquet)
     if len(notes) and not 0 <= notes.piece.min() <= notes.piece.max() < count:
         raise ValueError(f"{notes_parquet}: pieces outside 0 to {count - 1}")
-    pieces = list(notes.pieces(range(count)))
+    pieces = Pieces(notes, count)
     held_out = read_excerpts(corpus, split, bars)["test"]
     rows = []
     histograms: Histograms = {}
@@ -64,11 +65,11 @@ def measure(
 
 def piece_estimate(metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int) -> bootstrap.Estimate:
     """Mean of a metric over the pieces that define it."""
-    return bootstrap.mean(np.array([metric(piece) for piece in pieces]), seed, resamples)
+    return bootstrap.mean(metric.values(pieces), seed, resamples)
 
 
 def distance_estimate(
-    metric: HistogramDistance, pieces: list[Notes], held_out: list[Notes], resamples: int, seed: int
+    metric: HistogramDistance, pieces: Sequence[Notes], held_out: Sequence[Notes], resamples: int, seed: int
 ) -> bootstrap.Estimate:
     """Distance between the summed histograms; the interval is over the pieces, with the held-out music fixed."""
     counts = metric.counts(pieces)
@@ -82,7 +83,7 @@ def distance_estimate(
     return bootstrap.recentred(float(value), replicates, n)
 
 
-def histogram(metric: HistogramDistance, sets: Mapping[str, list[Notes]]) -> dict[str, Any]:
+def histogram(metric: HistogramDistance, sets: Mapping[str, Sequence[Notes]]) -> dict[str, Any]:
     """The histograms of several sets of pieces as JSON: shares of all counts, None for a set without any."""
     shares = {name: share(metric.counts(pieces).sum(axis=0)) for name, pieces in sets.items()}
     return {

@@ -1,4 +1,4 @@
-"""Metrics of what is played: pitches and pitch classes. Drums are left out."""
+"""Metrics of what is played: pitches, pitch classes, scale and key. Drums are left out."""
 
 from __future__ import annotations
 
@@ -6,41 +6,119 @@ import numpy as np
 
 from dalsegno.data.notes import Notes
 from dalsegno.metrics.base import PieceMetric
+from dalsegno.metrics.pieces import Pieces, counts, entropy, ratio, reduce
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 # Natural minor scales hold the pitch classes of their relative major, so twelve sets are all 24 keys.
 SCALES_12x12 = np.array([[(degree - root) % 12 in MAJOR for degree in range(12)] for root in range(12)])
 
+# Probe-tone ratings of Krumhansl and Kessler, Psychological Review 89 (1982), tonic first.
+MAJOR_RATINGS = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR_RATINGS = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+KEYS_24x12 = np.array([np.roll(ratings, tonic) for ratings in (MAJOR_RATINGS, MINOR_RATINGS) for tonic in range(12)])
+
 
 def pitch_class_counts(notes: Notes) -> np.ndarray:
-    """`counts_12`: notes (not durations) of each pitch class, C first."""
+    """`counts_12` of one piece: notes (not durations) of each pitch class, C first."""
     return np.bincount(notes.pitched().pitch % 12, minlength=12)
 
 
-def _pitch_class_entropy(notes: Notes) -> float:
-    counts = pitch_class_counts(notes)
-    if not counts.any():
-        return np.nan
-    shares = counts[counts > 0] / counts.sum()
-    return float(shares @ -np.log2(shares)) + 0.0
+def pitch_class_histograms(pieces: Pieces) -> np.ndarray:
+    """`counts_Px12`: notes of each pitch class."""
+    return pieces.pitched.counts(pieces.pitched.pitch % 12, 12)
 
 
-def _scale_consistency(notes: Notes) -> float:
-    counts = pitch_class_counts(notes)
-    return float((SCALES_12x12 @ counts).max() / counts.sum()) if counts.any() else np.nan
+def pitch_histograms(pieces: Pieces) -> np.ndarray:
+    """`counts_Px128`: notes of each pitch."""
+    return pieces.pitched.counts(pieces.pitched.pitch, 128)
 
 
-def _pitch_range(notes: Notes) -> float:
-    pitch = notes.pitched().pitch
-    return float(pitch.max() - pitch.min()) if len(pitch) else np.nan
+def windowed_entropy(pieces: Pieces, bars: int, sixteenth: int) -> np.ndarray:
+    """Mean pitch-class entropy in bits over all windows of `bars` bars that hold notes, from tick 0 to the last onset.
+
+    Args:
+        sixteenth: ticks that an onset may come early and still belong to the next bar.
+    """
+    pitched = pieces.pitched
+    bar = (pitched.start + sixteenth) // 1920
+    bars_P = np.nan_to_num(reduce(np.maximum, pitched.piece, bar + 1, pieces.number)).astype(np.int64)
+    before = np.cumsum(bars_P) - bars_P
+    rows = int(bars_P.sum())
+    grid = counts(before[pitched.piece] + bar, pitched.pitch % 12, rows, 12)
+    up_to = np.concatenate([np.zeros((1, 12), np.int64), np.cumsum(grid, axis=0)])
+    piece = np.repeat(np.arange(pieces.number), bars_P)
+    width = np.minimum(bars, bars_P)[piece]
+    inside = np.arange(rows) - before[piece] + width <= bars_P[piece]
+    first = np.flatnonzero(inside)
+    values = entropy(up_to[first + width[inside]] - up_to[first])
+    heard = np.isfinite(values)
+    total = np.bincount(piece[inside][heard], values[heard], minlength=pieces.number)
+    return ratio(total, np.bincount(piece[inside][heard], minlength=pieces.number))
 
 
-pitch_class_entropy = PieceMetric(_pitch_class_entropy, "bits")
+def _entropy(pieces: Pieces) -> np.ndarray:
+    return entropy(pieces.shared(pitch_class_histograms))
+
+
+def _pitch_entropy(pieces: Pieces) -> np.ndarray:
+    return entropy(pieces.shared(pitch_histograms))
+
+
+def _pitch_classes(pieces: Pieces) -> np.ndarray:
+    used = (pieces.shared(pitch_class_histograms) > 0).sum(axis=1)
+    return np.where(used > 0, used, np.nan)
+
+
+def _pitches(pieces: Pieces) -> np.ndarray:
+    used = (pieces.shared(pitch_histograms) > 0).sum(axis=1)
+    return np.where(used > 0, used, np.nan)
+
+
+def _scale_consistency(pieces: Pieces) -> np.ndarray:
+    histograms = pieces.shared(pitch_class_histograms)
+    return ratio((histograms @ SCALES_12x12.T.astype(int)).max(axis=1), histograms.sum(axis=1))
+
+
+def _pitch_range(pieces: Pieces) -> np.ndarray:
+    used = pieces.shared(pitch_histograms) > 0
+    span = 127 - np.argmax(used[:, ::-1], axis=1) - np.argmax(used, axis=1)
+    return np.where(used.any(axis=1), span, np.nan)
+
+
+def _mean_pitch(pieces: Pieces) -> np.ndarray:
+    return pieces.pitched.mean(pieces.pitched.pitch)
+
+
+def _key_clarity(pieces: Pieces) -> np.ndarray:
+    pitched = pieces.pitched
+    profile = counts(pitched.piece, pitched.pitch % 12, pieces.number, 12, pitched.end - pitched.start)
+    profile = profile - profile.mean(axis=1, keepdims=True)
+    keys = KEYS_24x12 - KEYS_24x12.mean(axis=1, keepdims=True)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    return ratio((profile @ keys.T).max(axis=1), np.linalg.norm(profile, axis=1))
+
+
+pitch_class_entropy = PieceMetric(_entropy, "bits")
 """Shannon entropy of the pitch classes of a piece's notes, in bits: 0 for one pitch class, log2(12) = 3.585 at most.
 
 Undefined for a piece without pitched notes. Source: Wu and Yang, The Jazz Transformer on the Front Line, ISMIR 2020
-(there over windows of one and four bars; here over the piece).
+(there over windows of one and four bars, as in the next two; here over the piece).
 """
+
+pitch_class_entropy_1bar = PieceMetric(lambda pieces: windowed_entropy(pieces, 1, 60), "bits")
+"""Mean pitch-class entropy of the bars in which a pitched note starts (H1 of Wu and Yang, ISMIR 2020)."""
+
+pitch_class_entropy_4bar = PieceMetric(lambda pieces: windowed_entropy(pieces, 4, 60), "bits")
+"""Mean pitch-class entropy of all windows of four bars (H4 of Wu and Yang, ISMIR 2020); of the piece, if shorter."""
+
+pitch_entropy = PieceMetric(_pitch_entropy, "bits")
+"""Shannon entropy of the pitches of a piece's notes, octaves apart, in bits. Undefined without pitched notes."""
+
+pitch_classes_used = PieceMetric(_pitch_classes, "pitch classes")
+"""Number of pitch classes that a piece uses, 1 to 12. Undefined without pitched notes."""
+
+pitches_used = PieceMetric(_pitches, "pitches")
+"""Number of pitches that a piece uses. Undefined without pitched notes."""
 
 scale_consistency = PieceMetric(_scale_consistency, "share of notes")
 """Largest share of a piece's notes that one diatonic scale holds, over all twelve.
@@ -50,3 +128,14 @@ Undefined for a piece without pitched notes. Source: Mogren, C-RNN-GAN, 2016.
 
 pitch_range = PieceMetric(_pitch_range, "semitones")
 """Highest minus lowest pitch in semitones; 0 for one note, undefined without pitched notes."""
+
+mean_pitch = PieceMetric(_mean_pitch, "MIDI number")
+"""Mean pitch of a piece's notes as a MIDI number (60 is middle C). Undefined without pitched notes."""
+
+key_clarity = PieceMetric(_key_clarity, "correlation")
+"""Largest correlation of a piece's pitch classes, weighted by duration, with the profiles of the 24 keys.
+
+Profiles: the probe-tone ratings of Krumhansl and Kessler (1982); the correlation is that of Krumhansl and Schmuckler
+(Krumhansl, Cognitive Foundations of Musical Pitch, 1990, chapter 4). Undefined without pitched notes that last, and
+where all twelve pitch classes last equally long.
+"""
