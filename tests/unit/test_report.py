@@ -18,10 +18,12 @@ import soundfile
 from dalsegno.data.notes import make_notes
 from dalsegno.gate import check, write_verdicts
 from dalsegno.metrics.bootstrap import Estimate
+from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, read_rows, write_rows
+from dalsegno.metrics.scores import PieceScore
 from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
@@ -30,6 +32,13 @@ from tests.unit.music import chorale, write_corpus
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 NLL = {"gru": 0.5, "ngram": 0.9}
+
+
+def pieces_of(nll: float) -> list[PieceScore]:
+    """Twelve test pieces, each its own family, that agree on which model is better."""
+    return [
+        PieceScore(f"p{i}", f"p{i}", "test", True, 100, 50, 10.0, 100 * nll + i, math.nan, math.nan) for i in range(12)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +92,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             measures[name, "free"] = folder / "histograms.json"
             write_histograms(measures[name, "free"], histograms)
             tables += [folder / "likelihood.csv", folder / "measure.csv"]
+    scores = {("d", "voices", model): [pieces_of(nll)] for model, nll in NLL.items()}
+    write_comparisons(root / "comparisons.csv", compare(scores, resamples=200))
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected)
     write_runs(root / "runs.csv", runs)
@@ -100,6 +111,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         study={"study": "tiny", "title": "Tiny <study> & more", "description": "Two models."},
         metrics=root / "metrics.csv",
         runs=root / "runs.csv",
+        comparisons=root / "comparisons.csv",
         curves=curves,
         measures=measures,
         samples=samples,
@@ -235,7 +247,9 @@ def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
 def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_path: Path) -> None:
     rows = [row for row in read_rows(inputs.metrics) if not row.sampler and row.seed]
     write_rows(tmp_path / "metrics.csv", rows)
-    bare = ReportInputs(study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs)
+    bare = ReportInputs(
+        study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs, comparisons=inputs.comparisons
+    )
     page = render(bare)
     assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
 

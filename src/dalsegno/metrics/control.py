@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dalsegno.data.excerpts import read_excerpts
+from dalsegno.data.excerpts import read_excerpts, read_families
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
@@ -23,6 +23,7 @@ from dalsegno.representations.base import Packed
 from dalsegno.representations.registry import decode
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
+DRAWS = 1000  # sets of pieces behind the band of a distance, at most
 
 
 def shuffle(notes: Notes, random: np.random.Generator) -> Notes:
@@ -65,13 +66,14 @@ def control(
 
     Returns:
         Rows of the models `held_out`, `train`, `shuffled`, `noise`. Metrics of a piece: the mean over all test pieces
-        (train pieces for `train`) and its interval over pieces. Distances: from `count` pieces drawn from valid (for
+        (train pieces for `train`) and its interval over families. Distances: from `count` pieces drawn from valid (for
         `shuffled` and `noise` made of them, for `train` from train) to all of test; value and interval are mean and
         central 95 % of the draws, that is the band in which as many real pieces would fall. With them the histograms
         of all pieces of each control. Rows of `held_out` with a representation are of real music that was written in
         that representation's tokens and read back: what it cannot say (a repeated note, a triplet) no model of it can.
     """
     excerpts = read_excerpts(corpus, split, bars)
+    families = read_families(corpus, split)
     makers: dict[str, Callable[[Notes, np.random.Generator], Notes]] = {"shuffled": shuffle, "noise": noise}
 
     def pieces_of(model: str, source: str) -> list[Notes]:
@@ -84,10 +86,10 @@ def control(
 
     rows: list[Row] = []
 
-    def evaluate(identity: Identity, own: list[Notes], other: list[Notes]) -> None:
+    def evaluate(identity: Identity, own: list[Notes], other: list[Notes], own_families: list[str]) -> None:
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
-                estimate = piece_estimate(metric, own, resamples, seed)
+                estimate = piece_estimate(metric, own, resamples, seed, own_families)
                 split_name = "train" if identity.model == "train" else "test"
             else:
                 estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)
@@ -97,13 +99,15 @@ def control(
     histograms: Histograms = {}
     loaded = {name: load_metric(name) for name in metrics}
     for model in CONTROLS:
-        evaluate(
-            Identity(study=study, dataset=dataset, model=model), pieces_of(model, "test"), pieces_of(model, "valid")
-        )
+        identity = Identity(study=study, dataset=dataset, model=model)
+        own_families = families["train" if model == "train" else "test"]
+        evaluate(identity, pieces_of(model, "test"), pieces_of(model, "valid"), own_families)
     for representation, folder in sorted((packed or {}).items()):
         identity = Identity(study=study, dataset=dataset, representation=representation, model="held_out")
-        read_back = decoded_excerpts(folder, bars)
-        evaluate(identity, read_back["test"], read_back["valid"])
+        tokens = Packed(folder)
+        read_back = decoded_excerpts(tokens, bars)
+        own_families = [tokens.rows[index].family for index in tokens.indices("test")]
+        evaluate(identity, read_back["test"], read_back["valid"], own_families)
     for name, metric in loaded.items():
         if isinstance(metric, HistogramDistance):
             # held_out is the reference itself, as in the histograms of samples.
@@ -111,9 +115,8 @@ def control(
     return rows, histograms
 
 
-def decoded_excerpts(packed: Path, bars: int) -> dict[str, list[Notes]]:
+def decoded_excerpts(tokens: Packed, bars: int) -> dict[str, list[Notes]]:
     """The first `bars` bars of the packed valid and test pieces as their tokens tell them, by split."""
-    tokens = Packed(packed)
     return {
         name: [
             make_notes(**decode(tokens.piece(index), tokens.vocabulary)[0]).excerpt(bars * TICKS_PER_BAR)
@@ -133,7 +136,7 @@ def drawn_distance(
     if size == 0:
         return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
     random = np.random.default_rng(seed)
-    chosen = random.permuted(np.tile(np.arange(len(counts)), (resamples, 1)), axis=1)[:, :size]
+    chosen = random.permuted(np.tile(np.arange(len(counts)), (min(resamples, DRAWS), 1)), axis=1)[:, :size]
     distances = metric.distances(counts[chosen].sum(axis=1), metric.counts(held_out).sum(axis=0))
     low, high = np.quantile(distances, [0.025, 0.975])
     return bootstrap.Estimate(float(distances.mean()), float(low), float(high), size)

@@ -62,9 +62,11 @@ def measure(
     return rows, histograms
 
 
-def piece_estimate(metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int) -> bootstrap.Estimate:
-    """Mean of a metric over the pieces that define it."""
-    return bootstrap.mean(np.array([metric(piece) for piece in pieces]), seed, resamples)
+def piece_estimate(
+    metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int, families: Sequence[str] | None = None
+) -> bootstrap.Estimate:
+    """Mean of a metric over the pieces that define it; samples are families of their own."""
+    return bootstrap.mean(np.array([metric(piece) for piece in pieces]), seed, resamples, families)
 
 
 def distance_estimate(

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dalsegno.gate import CONTROLS
+from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
@@ -27,6 +28,7 @@ from dalsegno.reporting.leaderboard import (
     likelihoods,
     metrics_beside_controls,
     ordered_metrics,
+    paired_tests,
     readable,
     series,
     show,
@@ -66,6 +68,7 @@ def render(inputs: ReportInputs) -> str:
     """The report as text."""
     rows = read_rows(inputs.metrics)
     runs = read_runs(inputs.runs)
+    comparisons = read_comparisons(inputs.comparisons)
     models = sorted({run.model for run in runs})
     colours = {model: index for index, model in enumerate(models)}
     belongs = {run.run: (run.dataset, run.representation, run.model, run.seed) for run in runs}
@@ -86,8 +89,9 @@ def render(inputs: ReportInputs) -> str:
         models=models,
         colours=colours,
         datasets=sorted({run.dataset for run in runs}),
-        likelihoods=likelihoods(rows, runs, colours),
-        across=across_representations(rows, runs, colours),
+        likelihoods=likelihoods(rows, runs, colours, comparisons),
+        paired=paired_tests(comparisons, runs),
+        across=across_representations(rows, runs, colours, comparisons),
         curves=_curves(inputs, runs, colours),
         beside=metrics_beside_controls(rows, colours),
         dots=_dots(rows, colours),
