@@ -16,9 +16,11 @@ from dalsegno.data.excerpts import read_excerpts, read_families
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
+from dalsegno.metrics.features import Space
 from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
+from dalsegno.metrics.sets import SetMetric
 from dalsegno.representations.base import Packed
 from dalsegno.representations.registry import decode
 
@@ -66,11 +68,12 @@ def control(
 
     Returns:
         Rows of the models `held_out`, `train`, `shuffled`, `noise`. Metrics of a piece: the mean over all test pieces
-        (train pieces for `train`) and its interval over families. Distances: from `count` pieces drawn from valid (for
-        `shuffled` and `noise` made of them, for `train` from train) to all of test; value and interval are mean and
-        central 95 % of the draws, that is the band in which as many real pieces would fall. With them the histograms
-        of all pieces of each control. Rows of `held_out` with a representation are of real music that was written in
-        that representation's tokens and read back: what it cannot say (a repeated note, a triplet) no model of it can.
+        (train pieces for `train`) and its interval over families. Distances and numbers of sets: from `count` pieces
+        drawn from valid (for `shuffled` and `noise` made of them, for `train` from train) to all of test; value and
+        interval are mean and central 95 % of the draws, that is the band in which as many real pieces would fall. With
+        them the histograms of all pieces of each control. Rows of `held_out` with a representation are of real music
+        that was written in that representation's tokens and read back: what it cannot say (a repeated note, a triplet)
+        no model of it can.
     """
     excerpts = read_excerpts(corpus, split, bars)
     families = read_families(corpus, split)
@@ -85,19 +88,26 @@ def control(
         return [makers[model](piece, np.random.default_rng([seed, i])) for i, piece in enumerate(excerpts[source])]
 
     rows: list[Row] = []
+    loaded = {name: load_metric(name) for name in metrics}
+    with_sets = any(isinstance(metric, SetMetric) for metric in loaded.values())
+    space = Space(excerpts["train"] if with_sets else [])
+    reference = space.points(excerpts["test"] if with_sets else [])
 
     def evaluate(identity: Identity, own: list[Notes], other: list[Notes], own_families: list[str]) -> None:
+        pool = space.points(other if with_sets else [])
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
                 estimate = piece_estimate(metric, own, resamples, seed, own_families)
                 split_name = "train" if identity.model == "train" else "test"
+            elif isinstance(metric, SetMetric):
+                estimate = metric.drawn(pool, reference, count, seed)
+                split_name = "test"
             else:
                 estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)
                 split_name = "test"
             rows.append(identity.row(name, metric.unit, estimate, split=split_name))
 
     histograms: Histograms = {}
-    loaded = {name: load_metric(name) for name in metrics}
     for model in CONTROLS:
         identity = Identity(study=study, dataset=dataset, model=model)
         own_families = families["train" if model == "train" else "test"]
