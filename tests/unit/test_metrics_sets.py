@@ -15,7 +15,9 @@ from dalsegno.representations.options import Voices
 from dalsegno.representations.registry import load
 from tests.unit.music import chorale, write_corpus
 
-QUICK = [name for name in METRICS if not name.endswith("_compat")]
+# Densities are slow, and have tests of their own.
+SLOW = ("overlap_area", "feature_kl", "intra_inter")
+QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="m", seed="0", sampler="plain")
 
 

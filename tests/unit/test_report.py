@@ -31,7 +31,9 @@ from dalsegno.sampling.export import write
 from tests.unit.music import chorale, write_corpus
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
-QUICK = [name for name in METRICS if not name.endswith("_compat")]
+# Densities are slow, and have tests of their own.
+SLOW = ("feature_wasserstein", "precision", "recall", "self_similarity", "overlap_area", "feature_kl", "intra_inter")
+QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 NLL = {"gru": 0.5, "ngram": 0.9}
 
 
@@ -267,3 +269,18 @@ def test_runs_survive_their_file(inputs: ReportInputs) -> None:
     runs = read_runs(inputs.runs)
     assert [run.run for run in runs] == sorted(run.run for run in runs)
     assert (runs[0].parameters, runs[0].valid_nll, len(runs[0].spec)) == (1000, 0.5, 16)
+
+
+def test_fidelity_stands_against_diversity_and_what_a_metric_cannot_tell_is_said(page: str) -> None:
+    assert "fidelity against diversity" in page
+    assert "Coverage against density, d, voices:" in page
+    assert "Recall against precision" not in page, "two samples are too few for recall"
+    assert "undefined: 2 pieces, needs 24" in page
+    untold = re.search(r"<tr class=\"control\">\s*<th scope=\"row\">does not tell apart.*?</tr>", page, re.DOTALL)
+    assert untold and "✓" in untold[0] and "✗<small>shuffled" in untold[0]
+
+
+def test_the_star_is_given_by_the_paired_test(page: str) -> None:
+    assert "<h3>Paired tests</h3>" in page and "gru – ngram" in page
+    board = re.search(r"<h3>d · voices</h3>.*?</table>", page, re.DOTALL)
+    assert board and board[0].index("★") < board[0].index("ngram")

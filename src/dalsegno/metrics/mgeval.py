@@ -60,10 +60,10 @@ def _where_both_vary(compare: OneFeature) -> OneFeature:
     return lambda a, b: compare(a, b) if np.std(a) > 1e-12 and np.std(b) > 1e-12 else np.nan
 
 
-intra_inter_kl = SetMetric(each_feature(_intra_inter(densities.divergence)), "bits", 3, 3, draws=50)
+intra_inter_kl = SetMetric(each_feature(_intra_inter(densities.divergence)), "bits", 3, 3, draws=20)
 """Divergence of the distances within the set from those to the held-out set, both on one grid; mean over features."""
 
-intra_inter_overlap = SetMetric(each_feature(_intra_inter(densities.overlap)), "area", 3, 3, highest=1.0, draws=50)
+intra_inter_overlap = SetMetric(each_feature(_intra_inter(densities.overlap)), "area", 3, 3, highest=1.0, draws=20)
 """Overlap of the distances within the set and those to the held-out set, tails included; mean over features."""
 
 intra_inter_kl_compat = SetMetric(

@@ -194,10 +194,10 @@ diversity = SetMetric(_diversity, "deviations", 2, 0)
 self_similarity = SetMetric(_self_similarity, "cosine", 2, 0, lowest=-1.0, highest=1.0)
 """Mean cosine between two pieces of the set: about 0 where they stray around the training mean, 1 for copies."""
 
-overlap_area = SetMetric(each_feature(densities.overlap), "area", 3, 3, highest=1.0, draws=50)
+overlap_area = SetMetric(each_feature(densities.overlap), "area", 3, 3, highest=1.0, draws=20)
 """Area under both densities of a feature, on one grid, tails included; mean over features."""
 
-feature_kl = SetMetric(each_feature(densities.divergence), "bits", 3, 3, draws=50)
+feature_kl = SetMetric(each_feature(densities.divergence), "bits", 3, 3, draws=20)
 """Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features."""
 
 feature_wasserstein = SetMetric(each_feature(densities.wasserstein), "deviations", 1, 1)

@@ -66,6 +66,15 @@ class Dot:
     index: int
 
 
+@dataclass(frozen=True)
+class Point:
+    """A place in a plane; the index chooses the colour."""
+
+    x: float
+    y: float
+    index: int
+
+
 def learning_curves(curves: Sequence[tuple[int, Sequence[Mapping[str, object]]]], alt: str) -> str:
     """Validation NLL (bold) and training NLL (thin) over steps; a model without steps is a dashed line.
 
@@ -119,6 +128,29 @@ def dots(
         axes.set_xlabel(label)
         axes.grid(axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        return _svg(figure, alt)
+
+
+def frontier(
+    points: Sequence[tuple[str, Point]], controls: Sequence[tuple[str, Point]], labels: Sequence[str], alt: str
+) -> str:
+    """Named points in a plane, best at the upper right; a line joins those that none beats in both directions."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(3.4)
+        for marked, face in ((points, "full"), (controls, "none")):
+            for name, point in marked:
+                ink = colour(point.index) if face == "full" else MUTED
+                axes.plot([point.x], [point.y], "o" if face == "full" else "D", color=ink, fillstyle=face, markersize=5)
+                axes.annotate(
+                    name, (point.x, point.y), xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=MUTED
+                )
+        edge = [one for _, one in points if not any(o.x >= one.x and o.y >= one.y and o != one for _, o in points)]
+        edge = sorted(edge, key=lambda point: (point.x, -point.y))
+        axes.plot([point.x for point in edge], [point.y for point in edge], color=LINE, linewidth=1, zorder=0)
+        axes.margins(0.14)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.grid(axis="both")
         return _svg(figure, alt)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dalsegno.gate import CONTROLS
 from dalsegno.metrics.comparisons import Comparison, undistinguished
+from dalsegno.metrics.discrimination import verdict
 from dalsegno.metrics.rows import Row
 from dalsegno.reporting.tables import Run
 
@@ -205,6 +206,7 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
         for model, representation in control_keys(here):
             mine = [row for row in here if (row.model, row.representation) == (model, representation)]
             lines.append(Line((control_name(model, representation), ""), _cells(mine, metrics), "control"))
+        lines.append(Line(("does not tell apart", ""), _untold(here, metrics), "control"))
         for key in series(here):
             mine = [row for row in here if key_of(row) == key]
             seeds = sorted({row.seed for row in mine} - {"all"}, key=int)
@@ -259,7 +261,14 @@ def series(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
 
 def _cells(rows: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> tuple[Cell, ...]:
     found = [next((row for row in rows if row.metric == metric), None) for metric, _ in metrics]
-    return tuple(Cell(show(row.value), _range(row)) if row else Cell("–") for row in found)
+    return tuple(Cell(show(row.value), _range(row) or row.note) if row else Cell("–") for row in found)
+
+
+def _untold(rows: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> tuple[Cell, ...]:
+    """For each metric what it does not tell on this dataset, judged by its controls; a tick where it tells all."""
+    controls = [row for row in rows if row.model in CONTROLS]
+    found = [verdict(row for row in controls if row.metric == metric) for metric, _ in metrics]
+    return tuple(Cell("✓" if not told else "?" if told == "undefined" else "✗", told) for told in found)
 
 
 def _mean_rows(rows: Iterable[Row]) -> list[Row]:
