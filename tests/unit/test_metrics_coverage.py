@@ -54,7 +54,7 @@ def false_alarms(kind: str, families: int, number: int, seed: int = 1) -> float:
 
 
 def test_coverage_and_false_alarms_quick() -> None:
-    """A percentile interval over pieces covers 75 % of the first."""
+    """A percentile interval over pieces covers 77 % in the first."""
     assert 0.92 <= coverage("exponential", 20, 400) <= 0.98
     assert false_alarms("exponential", 20, 400) <= 0.06
 

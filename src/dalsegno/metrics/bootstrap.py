@@ -4,7 +4,7 @@ Families are drawn with replacement, whole: neither notes or tokens, which are f
 pieces, which are not independent where they are the same tune set anew.
 
 Intervals are studentised (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5), since percentile
-intervals of skewed, clustered values are too narrow (88 % to 93 % in place of 95 % with 20 families). Two things widen
+intervals of skewed, clustered values are too narrow (88 % to 92 % in place of 95 % with 20 families). Two things widen
 them where families are few: the error of the estimate is the jackknife's, which knows that a large family pulls the
 estimate towards itself (MacKinnon, Nielsen and Webb, Journal of Applied Econometrics 38, 2023), and the tails are
 Hesterberg's. `tests/unit/test_metrics_coverage.py` simulates what they cover.
