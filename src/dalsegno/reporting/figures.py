@@ -137,12 +137,25 @@ def frontier(
     """Named points in a plane, best at the upper right; a line joins those that none beats in both directions."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(3.4)
+        everything = [point for _, point in [*points, *controls]]
+        middle = (min(point.x for point in everything) + max(point.x for point in everything)) / 2
         for marked, face in ((points, "full"), (controls, "none")):
+            names: dict[tuple[float, float], list[str]] = {}
             for name, point in marked:
                 ink = colour(point.index) if face == "full" else MUTED
                 axes.plot([point.x], [point.y], "o" if face == "full" else "D", color=ink, fillstyle=face, markersize=5)
+                names.setdefault((round(point.x, 2), round(point.y, 2)), []).append(name)
+            for (x, y), together in names.items():
+                side = -1 if x > middle else 1
                 axes.annotate(
-                    name, (point.x, point.y), xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=MUTED
+                    ", ".join(together),
+                    (x, y),
+                    xytext=(6 * side, 0),
+                    textcoords="offset points",
+                    ha="right" if x > middle else "left",
+                    va="center",
+                    fontsize=7.5,
+                    color=MUTED,
                 )
         edge = [one for _, one in points if not any(o.x >= one.x and o.y >= one.y and o != one for _, o in points)]
         edge = sorted(edge, key=lambda point: (point.x, -point.y))
