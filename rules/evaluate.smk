@@ -1,11 +1,12 @@
 rule likelihood:
-    """NLL of the validation and test pieces, with intervals."""
+    """NLL of the validation and test pieces, with intervals, and what each piece added to it."""
     input:
         request=request("likelihood"),
         checkpoint=made("train", "checkpoint.safetensors"),
         tokens=tokens_of,
     output:
         metrics=made("likelihood", "metrics.csv"),
+        pieces=made("likelihood", "pieces.csv"),
         record=record("likelihood"),
     log:
         log_file("likelihood"),
@@ -74,10 +75,11 @@ rule control:
 
 
 rule tables:
-    """One tidy table of all metrics and one of all runs."""
+    """One tidy table of all metrics, one of all runs, and one of paired tests between models."""
     input:
         request=request("tables"),
         likelihood=every("likelihood", "metrics.csv"),
+        pieces=every("likelihood", "pieces.csv"),
         measures=every("measure", "metrics.csv"),
         controls=every("control", "metrics.csv"),
         summaries=every("train", "summary.json"),
@@ -94,6 +96,12 @@ rule tables:
             category="Tables",
             labels={"table": "all runs"},
         ),
+        comparisons=report(
+            f"{RESULTS}/studies/{PLAN.study.study}/comparisons.csv",
+            caption="../workflow/report/comparisons.rst",
+            category="Tables",
+            labels={"table": "paired comparisons"},
+        ),
         record=record("tables"),
     log:
         log_file("tables"),
@@ -104,7 +112,9 @@ rule tables:
         code=code("tables"),
         lock=PLAN.lock,
         runs=lambda wildcards, input: str(Path(input.summaries[0]).parents[1]),
+        likelihood=lambda wildcards, input: str(Path(input.pieces[0]).parents[1]),
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
-        "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
-        "--runs-folder {params.runs:q} 2>&1 | tee {log:q}"
+        "--runs {output.runs:q} --comparisons {output.comparisons:q} "
+        "--rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
+        "--runs-folder {params.runs:q} --likelihood-folder {params.likelihood:q} 2>&1 | tee {log:q}"

@@ -250,7 +250,8 @@ class Plan:
         if stage == "gate":
             return {"study": study.study, "gates": [_dump(gate) for gate in study.gates]}
         if stage == "tables":
-            return {"study": study.study, "runs": [self._row(run) for run in self.runs.values()]}
+            runs = [self._row(run) for run in self.runs.values()]
+            return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
         places = [
             {"stage": job.stage, **dict(job.wildcards), "folder": self.folder(job.stage, **dict(job.wildcards))}
             for job in self._jobs()

@@ -69,7 +69,7 @@ class Product(Section):
 class Evaluation(Section):
     """How certain the numbers are."""
 
-    resamples: int = Field(1000, ge=100, description="bootstrap resamples of pieces behind every 95 % interval")
+    resamples: int = Field(10_000, ge=100, description="bootstrap resamples of families behind every 95 % interval")
     seed: int = Field(0, ge=0)
 
 

@@ -1,4 +1,4 @@
-"""Intervals: coverage on simulated data, seeds, and few pieces."""
+"""Intervals and paired tests: families, seeds, few pieces. What they cover: `test_metrics_coverage.py`."""
 
 import numpy as np
 import pytest
@@ -52,3 +52,59 @@ def test_intervals_narrow_with_more_pieces() -> None:
 def test_recentred_replicates_hold_the_estimate() -> None:
     estimate = bootstrap.recentred(0.1, np.random.default_rng(0).normal(0.3, 0.02, 500), n=20)
     assert 0 <= estimate.low < 0.1 < estimate.high < 0.2
+
+
+def test_families_are_drawn_whole() -> None:
+    """Four copies of each tune say no more than one of each."""
+    values = np.random.default_rng(3).normal(size=30)
+    once = bootstrap.mean(values, seed=0)
+    copies = bootstrap.mean(np.repeat(values, 4), seed=0, families=[str(i) for i in range(30) for _ in range(4)])
+    assert (copies.n, once.n) == (120, 30)
+    assert (copies.low, copies.high) != (once.low, once.high), "families are sorted by name, so the draws differ"
+    assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.1)
+    alone = bootstrap.mean(np.repeat(values, 4), seed=0)
+    assert alone.high - alone.low < 0.6 * (once.high - once.low)
+
+
+def test_a_share_of_which_few_pieces_have_any_has_an_interval() -> None:
+    values = np.zeros(40)
+    values[0] = 1.0
+    estimate = bootstrap.mean(values, seed=0)
+    assert 0 == estimate.low < estimate.value < estimate.high < 0.2
+    nothing = bootstrap.mean(np.zeros(40), seed=0)
+    assert (nothing.low, nothing.high) == (0, 0)
+
+
+def test_a_large_table_of_resamples_is_cut() -> None:
+    assert bootstrap.draws(6000, 10_000, 0).shape == (1000, 6000)
+    assert bootstrap.draws(77, 10_000, 0).shape == (10_000, 77)
+
+
+def test_holm_by_hand() -> None:
+    assert bootstrap.holm([0.01, 0.04, np.nan, 0.03]) == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
+    assert bootstrap.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert bootstrap.holm([]) == []
+
+
+def test_a_difference_is_paired() -> None:
+    """Pieces differ far more than models do; only their pairing shows which model is better."""
+    random = np.random.default_rng(4)
+    hard = random.gamma(4, 0.25, 40) * 1000
+    nats = np.stack([hard, hard + random.normal(10, 5, 40)])
+    tokens = np.full((2, 40), 1000.0)
+    names = [str(i) for i in range(40)]
+    found = bootstrap.difference(nats, tokens, names, seed=0)
+    assert found.low < found.value < found.high < 0 and found.p < 0.001
+    assert (found.n, found.families) == (40, 40)
+    back = bootstrap.difference(nats[::-1], tokens, names, seed=0)
+    assert (back.value, back.p) == (-found.value, found.p)
+    alone = bootstrap.mean(nats[0] / 1000, seed=0)
+    assert alone.low < nats[1].sum() / tokens[1].sum() < alone.high
+
+
+def test_equal_models_do_not_differ_and_one_family_says_nothing() -> None:
+    nats = np.tile(np.arange(1.0, 21.0), (2, 1))
+    names = [str(i) for i in range(20)]
+    same = bootstrap.difference(nats, np.ones((2, 20)), names, seed=0)
+    assert (same.value, same.p) == (0, 1)
+    assert np.isnan(bootstrap.difference(nats, np.ones((2, 20)), ["a"] * 20, seed=0).p)

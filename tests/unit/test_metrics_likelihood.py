@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dalsegno.metrics.likelihood import score
+from dalsegno.metrics.likelihood import Likelihood, score, summarise
 from dalsegno.metrics.rows import Identity, Row
 from dalsegno.representations.base import Grammar, Packed, Vocabulary, write_packed
 from dalsegno.representations.base import Row as Piece
@@ -22,7 +22,7 @@ def pack(folder: Path, width: int = 2) -> Packed:
         ("z", "test", False, [[0, 1], [0, 1], [3, 1]]),
         ("w", "test", True, [[2, 2]]),
     ]
-    rows = [Piece(name, split, clean, len(t), 2, 4.0, 0, 0) for name, split, clean, t in pieces]
+    rows = [Piece(name, split, clean, len(t), 2, 4.0, 0, 0, name) for name, split, clean, t in pieces]
     tokens = [np.array(t, np.int16).reshape(-1, width) for *_, t in pieces]
     write_packed(folder, vocabulary, grammar, rows, tokens)
     return Packed(folder)
@@ -45,12 +45,16 @@ class Holds:
         return result
 
 
+def rows_of(model: Likelihood, packed: Packed) -> list[Row]:
+    return summarise(score(model, packed), IDENTITY, resamples=200)
+
+
 def table(rows: list[Row]) -> dict[tuple[str, str], Row]:
     return {(row.metric, row.split): row for row in rows}
 
 
 def test_a_uniform_model_scores_the_logarithm_of_the_vocabulary(tmp_path: Path) -> None:
-    rows = table(score(Uniform(), pack(tmp_path), IDENTITY))
+    rows = table(rows_of(Uniform(), pack(tmp_path)))
     for split in ("valid", "test", "test_clean"):
         for metric in ("nll", "nll_changed"):
             assert rows[metric, split].value == pytest.approx(np.log(4))
@@ -63,7 +67,7 @@ def test_a_uniform_model_scores_the_logarithm_of_the_vocabulary(tmp_path: Path) 
 
 
 def test_changed_and_held_apart_and_the_first_step_counts_as_changed(tmp_path: Path) -> None:
-    rows = table(score(Holds(), pack(tmp_path), IDENTITY))
+    rows = table(rows_of(Holds(), pack(tmp_path)))
     assert rows["nll_changed", "test"].value == pytest.approx(2.0)
     assert rows["nll_held", "test"].value == pytest.approx(1.0)
     # z: first step 2 changed, second 2 held, third 1 changed and 1 held; w: 2 changed.
@@ -71,7 +75,7 @@ def test_changed_and_held_apart_and_the_first_step_counts_as_changed(tmp_path: P
 
 
 def test_event_sequences_have_no_voices(tmp_path: Path) -> None:
-    metrics = {row.metric for row in score(Uniform(), pack(tmp_path, width=1), IDENTITY)}
+    metrics = {row.metric for row in rows_of(Uniform(), pack(tmp_path, width=1))}
     assert metrics == {"nll", "nll_per_note", "bits_per_second"}
 
 
@@ -82,7 +86,7 @@ def test_impossible_log_probabilities_are_refused(tmp_path: Path, wrong: float) 
             return [np.full(piece.shape, wrong) for piece in pieces]
 
     with pytest.raises(ValueError, match="piece y: a log-probability"):
-        score(Broken(), pack(tmp_path), IDENTITY)
+        rows_of(Broken(), pack(tmp_path))
 
 
 def test_wrong_shapes_are_refused(tmp_path: Path) -> None:
@@ -91,4 +95,4 @@ def test_wrong_shapes_are_refused(tmp_path: Path) -> None:
             return [logp[:-1] for logp in super().log_probs(pieces)]
 
     with pytest.raises(ValueError, match="shape"):
-        score(Short(), pack(tmp_path), IDENTITY)
+        rows_of(Short(), pack(tmp_path))

@@ -13,7 +13,7 @@ IDENTITY = Identity(study="s", dataset="d", run="d-r-m-s0", representation="r", 
 
 def test_columns_are_those_of_the_contract() -> None:
     assert ",".join(COLUMNS) == (
-        "study,run,dataset,representation,model,seed,sampler,split,metric,unit,value,ci_low,ci_high,n"
+        "study,run,dataset,representation,model,seed,sampler,split,metric,unit,value,ci_low,ci_high,n,note"
     )
 
 

@@ -18,10 +18,12 @@ import soundfile
 from dalsegno.data.notes import make_notes
 from dalsegno.gate import check, write_verdicts
 from dalsegno.metrics.bootstrap import Estimate
+from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, read_rows, write_rows
+from dalsegno.metrics.scores import PieceScore
 from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
@@ -29,7 +31,17 @@ from dalsegno.sampling.export import write
 from tests.unit.music import chorale, write_corpus
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
+# Densities are slow, and have tests of their own.
+SLOW = ("precision", "recall", "set_similarity", "overlap_area", "feature_kl", "intra_inter")
+QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 NLL = {"gru": 0.5, "ngram": 0.9}
+
+
+def pieces_of(nll: float) -> list[PieceScore]:
+    """Twelve test pieces, each its own family, that agree on which model is better."""
+    return [
+        PieceScore(f"p{i}", f"p{i}", "test", True, 100, 50, 10.0, 100 * nll + i, math.nan, math.nan) for i in range(12)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +50,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     root = tmp_path_factory.mktemp("study")
     corpus, split = write_corpus(root)
     tables = []
-    rows, histograms = control(corpus, split, list(METRICS), "tiny", "d", bars=4, count=2, resamples=100)
+    rows, histograms = control(corpus, split, QUICK, "tiny", "d", bars=4, count=2, resamples=100)
     rows += [replace(row, representation="voices") for row in rows if row.model == "held_out"]
     write_rows(root / "controls.csv", rows)
     write_histograms(root / "controls.json", histograms)
@@ -78,11 +90,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             write(folder, pieces, seconds=3)
             samples[name, "free"] = folder
             sampled = replace(identity, sampler="free")
-            rows, histograms = measure(folder / "notes.parquet", 2, corpus, split, list(METRICS), sampled, 4, 100)
+            rows, histograms = measure(folder / "notes.parquet", 2, corpus, split, QUICK, sampled, 4, 100)
             write_rows(folder / "measure.csv", rows)
             measures[name, "free"] = folder / "histograms.json"
             write_histograms(measures[name, "free"], histograms)
             tables += [folder / "likelihood.csv", folder / "measure.csv"]
+    scores = {("d", "voices", model): [pieces_of(nll)] for model, nll in NLL.items()}
+    write_comparisons(root / "comparisons.csv", compare(scores, resamples=200))
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected)
     write_runs(root / "runs.csv", runs)
@@ -100,6 +114,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         study={"study": "tiny", "title": "Tiny <study> & more", "description": "Two models."},
         metrics=root / "metrics.csv",
         runs=root / "runs.csv",
+        comparisons=root / "comparisons.csv",
         curves=curves,
         measures=measures,
         samples=samples,
@@ -235,7 +250,9 @@ def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
 def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_path: Path) -> None:
     rows = [row for row in read_rows(inputs.metrics) if not row.sampler and row.seed]
     write_rows(tmp_path / "metrics.csv", rows)
-    bare = ReportInputs(study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs)
+    bare = ReportInputs(
+        study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs, comparisons=inputs.comparisons
+    )
     page = render(bare)
     assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
 
@@ -252,3 +269,18 @@ def test_runs_survive_their_file(inputs: ReportInputs) -> None:
     runs = read_runs(inputs.runs)
     assert [run.run for run in runs] == sorted(run.run for run in runs)
     assert (runs[0].parameters, runs[0].valid_nll, len(runs[0].spec)) == (1000, 0.5, 16)
+
+
+def test_fidelity_stands_against_diversity_and_what_a_metric_cannot_tell_is_said(page: str) -> None:
+    assert "fidelity against diversity" in page
+    assert "Coverage against density, d, voices:" in page
+    assert "Recall against precision" not in page, "two samples are too few for recall"
+    assert "undefined: 2 pieces, needs 24" in page
+    untold = re.search(r"<tr class=\"control\">\s*<th scope=\"row\">does not tell apart.*?</tr>", page, re.DOTALL)
+    assert untold and "✓" in untold[0] and "✗<small>shuffled" in untold[0]
+
+
+def test_the_star_is_given_by_the_paired_test(page: str) -> None:
+    assert "<h3>Paired tests</h3>" in page and "gru – ngram" in page
+    board = re.search(r"<h3>d · voices</h3>.*?</table>", page, re.DOTALL)
+    assert board and board[0].index("★") < board[0].index("ngram")

@@ -103,7 +103,7 @@ def packed(folder: Path, kind: str) -> Packed:
     splits = ["train"] * 8 + ["valid"] * 3 + ["test"] * 3
     low, high = (-1, 1) if kind == "voices" else (0, 0)
     rows = [
-        Row(f"piece{i}", split, True, len(piece), 0, 1.0, low, high)
+        Row(f"piece{i}", split, True, len(piece), 0, 1.0, low, high, f"piece{i}")
         for i, (piece, split) in enumerate(zip(pieces, splits, strict=True))
     ]
     folder.mkdir(parents=True, exist_ok=True)

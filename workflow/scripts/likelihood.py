@@ -17,16 +17,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder for compiled code")
     arguments = parser.parse_args()
     devices.configure(arguments.threads, arguments.cache / "xla")
-    from dalsegno.metrics.likelihood import score
+    from dalsegno.metrics.likelihood import score, summarise
     from dalsegno.metrics.rows import Identity, write_rows
+    from dalsegno.metrics.scores import write_scores
     from dalsegno.models.base import load
 
-    output = arguments.request.with_name("metrics.csv")
+    rows_path, pieces_path = (arguments.request.with_name(name) for name in ("metrics.csv", "pieces.csv"))
     inputs = [arguments.checkpoint, *(arguments.tokens / name for name in FILES)]
-    with recording(arguments.request, inputs, [output]) as spec:
+    with recording(arguments.request, inputs, [rows_path, pieces_path]) as spec:
         packed = Packed(arguments.tokens)
         model = load(arguments.checkpoint, packed.vocabulary)
-        write_rows(output, score(model, packed, Identity(**spec["labels"]), **spec["evaluation"]))
+        scores = score(model, packed)
+        write_rows(rows_path, summarise(scores, Identity(**spec["labels"]), **spec["evaluation"]))
+        write_scores(pieces_path, scores)
 
 
 if __name__ == "__main__":

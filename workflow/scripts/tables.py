@@ -1,9 +1,11 @@
-"""Collect a study's metrics into one table and its runs into another."""
+"""Collect a study's metrics into one table and its runs into another, and compare its models by paired tests."""
 
 import argparse
 from pathlib import Path
 
+from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.rows import write_rows
+from dalsegno.metrics.scores import read_scores
 from dalsegno.provenance import recording
 from dalsegno.reporting.tables import collect, make_run, write_runs
 
@@ -13,18 +15,25 @@ def main() -> None:
     parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
     parser.add_argument("--rows", type=Path, nargs="+", required=True, help="metrics.csv of runs and controls")
     parser.add_argument("--runs-folder", type=Path, required=True, help="folder with one folder a run")
+    parser.add_argument("--likelihood-folder", type=Path, required=True, help="folder with one of scores a run")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the study, written")
     parser.add_argument("--runs", type=Path, required=True, help="runs.csv of the study, written")
+    parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.csv of the study, written")
     arguments = parser.parse_args()
     inputs: list[Path] = [*arguments.rows]
-    with recording(arguments.request, inputs, [arguments.metrics, arguments.runs]) as spec:
-        runs = []
+    outputs = [arguments.metrics, arguments.runs, arguments.comparisons]
+    with recording(arguments.request, inputs, outputs) as spec:
+        runs, scores = [], {}
         for row in spec["runs"]:
             summary = arguments.runs_folder / row["run"] / "summary.json"
-            inputs.append(summary)
+            pieces = arguments.likelihood_folder / row["run"] / "pieces.csv"
+            inputs += [summary, pieces]
             runs.append(make_run(**row, summary=summary))
+            key = (row["dataset"], row["representation"], row["model"])
+            scores.setdefault(key, []).append(read_scores(pieces))
         write_rows(arguments.metrics, collect(arguments.rows))
         write_runs(arguments.runs, runs)
+        write_comparisons(arguments.comparisons, compare(scores, **spec["evaluation"]))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from dalsegno.data.notes import TICKS_PER_BAR, Notes, read_notes, read_piece_ids
 
 def read_excerpts(corpus: Path, split: Path, bars: int) -> dict[str, list[Notes]]:
     """The first `bars` bars (of four quarters) of every piece, by split, in the corpus's order."""
-    with open(split, newline="") as file:
-        split_of = {row["piece"]: row["split"] for row in csv.DictReader(file)}
+    split_of = _column(split, "split")
     notes = read_notes(Path(corpus) / "notes.parquet").excerpt(bars * TICKS_PER_BAR)
     ids = read_piece_ids(corpus)
     excerpts: dict[str, list[Notes]] = {"train": [], "valid": [], "test": []}
@@ -19,3 +18,18 @@ def read_excerpts(corpus: Path, split: Path, bars: int) -> dict[str, list[Notes]
         if split_of.get(piece) in excerpts:
             excerpts[split_of[piece]].append(view)
     return excerpts
+
+
+def read_families(corpus: Path, split: Path) -> dict[str, list[str]]:
+    """The family of every piece of `read_excerpts`, by split, in the same order."""
+    split_of, family_of = _column(split, "split"), _column(split, "family")
+    families: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for piece in read_piece_ids(corpus):
+        if split_of.get(piece) in families:
+            families[split_of[piece]].append(family_of[piece])
+    return families
+
+
+def _column(split: Path, name: str) -> dict[str, str]:
+    with open(split, newline="") as file:
+        return {row["piece"]: row[name] for row in csv.DictReader(file)}

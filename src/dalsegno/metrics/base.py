@@ -1,4 +1,7 @@
-"""The two kinds of metric: a number of one piece, and a distance between two sets of pieces."""
+"""Two kinds of metric: a number of one piece, and a distance between histograms of two sets of pieces.
+
+The third, a number of two sets of points, is `dalsegno.metrics.sets.SetMetric`.
+"""
 
 from __future__ import annotations
 

@@ -12,18 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dalsegno.data.excerpts import read_excerpts
+from dalsegno.data.excerpts import read_excerpts, read_families
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
+from dalsegno.metrics.features import Space
 from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
+from dalsegno.metrics.sets import SetMetric
 from dalsegno.representations.base import Packed
 from dalsegno.representations.registry import decode
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
+DRAWS = 1000  # sets of pieces behind the band of a distance, at most
 
 
 def shuffle(notes: Notes, random: np.random.Generator) -> Notes:
@@ -66,13 +69,15 @@ def control(
 
     Returns:
         Rows of the models `held_out`, `train`, `shuffled`, `noise`. Metrics of a piece: the mean over all test pieces
-        (train pieces for `train`) and its interval over pieces. Distances: from `count` pieces drawn from valid (for
-        `shuffled` and `noise` made of them, for `train` from train) to all of test; value and interval are mean and
-        central 95 % of the draws, that is the band in which as many real pieces would fall. With them the histograms
-        of all pieces of each control. Rows of `held_out` with a representation are of real music that was written in
-        that representation's tokens and read back: what it cannot say (a repeated note, a triplet) no model of it can.
+        (train pieces for `train`) and its interval over families. Distances and numbers of sets: from `count` pieces
+        drawn from valid (for `shuffled` and `noise` made of them, for `train` from train) to all of test; value and
+        interval are mean and central 95 % of the draws, that is the band in which as many real pieces would fall. With
+        them the histograms of all pieces of each control. Rows of `held_out` with a representation are of real music
+        that was written in that representation's tokens and read back: what it cannot say (a repeated note, a triplet)
+        no model of it can.
     """
     excerpts = read_excerpts(corpus, split, bars)
+    families = read_families(corpus, split)
     makers: dict[str, Callable[[Notes, np.random.Generator], Notes]] = {"shuffled": shuffle, "noise": noise}
 
     def pieces_of(model: str, source: str) -> list[Notes]:
@@ -84,28 +89,37 @@ def control(
         return [makers[model](piece, np.random.default_rng([seed, i])) for i, piece in enumerate(excerpts[source])]
 
     rows: list[Row] = []
+    loaded = {name: load_metric(name) for name in metrics}
+    with_sets = any(isinstance(metric, SetMetric) for metric in loaded.values())
+    space = Space(excerpts["train"] if with_sets else [])
+    reference = space.points(excerpts["test"] if with_sets else [])
 
-    def evaluate(identity: Identity, own: Sequence[Notes], other: list[Notes]) -> None:
+    def evaluate(identity: Identity, own: Sequence[Notes], other: list[Notes], own_families: list[str]) -> None:
         own = Pieces.of(own)
+        pool = space.points(other if with_sets else [])
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
-                estimate = piece_estimate(metric, own, resamples, seed)
+                estimate = piece_estimate(metric, own, resamples, seed, own_families)
                 split_name = "train" if identity.model == "train" else "test"
+            elif isinstance(metric, SetMetric):
+                estimate = metric.drawn(pool, reference, count, seed)
+                split_name = "test"
             else:
                 estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)
                 split_name = "test"
             rows.append(identity.row(name, metric.unit, estimate, split=split_name))
 
     histograms: Histograms = {}
-    loaded = {name: load_metric(name) for name in metrics}
     for model in CONTROLS:
-        evaluate(
-            Identity(study=study, dataset=dataset, model=model), pieces_of(model, "test"), pieces_of(model, "valid")
-        )
+        identity = Identity(study=study, dataset=dataset, model=model)
+        own_families = families["train" if model == "train" else "test"]
+        evaluate(identity, pieces_of(model, "test"), pieces_of(model, "valid"), own_families)
     for representation, folder in sorted((packed or {}).items()):
         identity = Identity(study=study, dataset=dataset, representation=representation, model="held_out")
-        read_back = decoded_excerpts(folder, bars)
-        evaluate(identity, read_back["test"], read_back["valid"])
+        tokens = Packed(folder)
+        read_back = decoded_excerpts(tokens, bars)
+        own_families = [tokens.rows[index].family for index in tokens.indices("test")]
+        evaluate(identity, read_back["test"], read_back["valid"], own_families)
     for name, metric in loaded.items():
         if isinstance(metric, HistogramDistance):
             # held_out is the reference itself, as in the histograms of samples.
@@ -113,9 +127,8 @@ def control(
     return rows, histograms
 
 
-def decoded_excerpts(packed: Path, bars: int) -> dict[str, list[Notes]]:
+def decoded_excerpts(tokens: Packed, bars: int) -> dict[str, list[Notes]]:
     """The first `bars` bars of the packed valid and test pieces as their tokens tell them, by split."""
-    tokens = Packed(packed)
     return {
         name: [
             make_notes(**decode(tokens.piece(index), tokens.vocabulary)[0]).excerpt(bars * TICKS_PER_BAR)
@@ -135,7 +148,7 @@ def drawn_distance(
     if size == 0:
         return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
     random = np.random.default_rng(seed)
-    chosen = random.permuted(np.tile(np.arange(len(counts)), (resamples, 1)), axis=1)[:, :size]
+    chosen = random.permuted(np.tile(np.arange(len(counts)), (min(resamples, DRAWS), 1)), axis=1)[:, :size]
     distances = metric.distances(counts[chosen].sum(axis=1), metric.counts(held_out).sum(axis=0))
     low, high = np.quantile(distances, [0.025, 0.975])
     return bootstrap.Estimate(float(distances.mean()), float(low), float(high), size)

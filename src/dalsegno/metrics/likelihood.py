@@ -1,4 +1,4 @@
-"""How well a model predicts unseen music: negative log-likelihood with its unit, and intervals over pieces."""
+"""How well a model predicts unseen music: negative log-likelihood with its unit, and intervals over families."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.rows import Identity, Row
+from dalsegno.metrics.scores import RATIOS, SPLITS, VOICES_ONLY, PieceScore, has_voices, of_split, terms
 from dalsegno.representations.base import Packed
 
 
@@ -19,10 +20,42 @@ class Likelihood(Protocol):
         """From `tokens_TxK` a piece to `logp_TxK` in nats, every token given all before it in its piece."""
 
 
-def score(
-    model: Likelihood, packed: Packed, identity: Identity, resamples: int = bootstrap.RESAMPLES, seed: int = 0
-) -> list[Row]:
+def score(model: Likelihood, packed: Packed) -> list[PieceScore]:
     """Score the whole pieces of valid and test, never windows.
+
+    Raises:
+        ValueError: the model gave another shape, a NaN or a positive log-probability.
+    """
+    chosen = [i for i, row in enumerate(packed.rows) if row.split in ("valid", "test")]
+    pieces = [np.asarray(packed.piece(i)) for i in chosen]
+    log_probs = model.log_probs(pieces)
+    _check(pieces, log_probs, [packed.rows[i].piece for i in chosen])
+    scores = []
+    for i, piece, logp in zip(chosen, pieces, log_probs, strict=True):
+        row = packed.rows[i]
+        # Where a step is one token, "the same voice one step before" means nothing.
+        changed = _changed(piece) if packed.vocabulary.width > 1 else None
+        scores.append(
+            PieceScore(
+                piece=row.piece,
+                family=row.family,
+                split=row.split,
+                clean=row.clean,
+                tokens=piece.size,
+                notes=row.notes,
+                seconds=row.seconds,
+                nats=float(-np.sum(logp, dtype=float)),
+                changed_tokens=np.nan if changed is None else float(changed.sum()),
+                changed_nats=np.nan if changed is None else float(-np.sum(logp[changed], dtype=float)),
+            )
+        )
+    return scores
+
+
+def summarise(
+    scores: Sequence[PieceScore], identity: Identity, resamples: int = bootstrap.RESAMPLES, seed: int = 0
+) -> list[Row]:
+    """The rows of a run.
 
     Returns:
         For the splits `valid`, `test` and `test_clean` (test pieces without a member of their family in train):
@@ -34,39 +67,18 @@ def score(
         - `nll_per_note`, nats/note: total nats over notes, which compares representations;
         - `bits_per_second`, bits/s: total bits over the music's seconds.
 
-        Every interval is over pieces (sums resampled together, a ratio estimator); n is the number of pieces.
-
-    Raises:
-        ValueError: the model gave another shape, a NaN or a positive log-probability.
+        Every interval is over families (sums resampled together, a ratio estimator); n is the number of pieces.
     """
-    chosen = [i for i, row in enumerate(packed.rows) if row.split in ("valid", "test")]
-    pieces = [np.asarray(packed.piece(i)) for i in chosen]
-    log_probs = model.log_probs(pieces)
-    _check(pieces, log_probs, [packed.rows[i].piece for i in chosen])
-
-    nats = np.array([-np.sum(logp, dtype=float) for logp in log_probs])
-    tokens = np.array([piece.size for piece in pieces], float)
-    changed = [_changed(piece) for piece in pieces]
-    changed_nats = np.array([-np.sum(logp[mask], dtype=float) for logp, mask in zip(log_probs, changed, strict=True)])
-    changed_tokens = np.array([mask.sum() for mask in changed], float)
-    notes = np.array([packed.rows[i].notes for i in chosen], float)
-    seconds = np.array([packed.rows[i].seconds for i in chosen], float)
-
-    ratios = {"nll": ("nats/token", nats, tokens)}
-    if packed.vocabulary.width > 1:
-        ratios["nll_changed"] = ("nats/token", changed_nats, changed_tokens)
-        ratios["nll_held"] = ("nats/token", nats - changed_nats, tokens - changed_tokens)
-    ratios["nll_per_note"] = ("nats/note", nats, notes)
-    ratios["bits_per_second"] = ("bits/s", nats / np.log(2), seconds)
-
-    is_split = np.array([packed.rows[i].split for i in chosen], dtype=object)
-    is_clean = np.array([packed.rows[i].clean for i in chosen], bool)
-    masks = {"valid": is_split == "valid", "test": is_split == "test", "test_clean": (is_split == "test") & is_clean}
-    return [
-        identity.row(name, unit, bootstrap.ratio(above[mask], below[mask], seed, resamples), split)
-        for split, mask in masks.items()
-        for name, (unit, above, below) in ratios.items()
-    ]
+    rows = []
+    for split in SPLITS:
+        chosen = of_split(scores, split)
+        families = [score.family for score in chosen]
+        for name, ratio in RATIOS.items():
+            if name not in VOICES_ONLY or has_voices(scores):
+                above, below = terms(ratio, chosen)
+                estimate = bootstrap.ratio(above, below, seed, resamples, families)
+                rows.append(identity.row(name, ratio.unit, estimate, split))
+    return rows
 
 
 def _changed(tokens_TxK: np.ndarray) -> np.ndarray:

@@ -13,9 +13,11 @@ from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import Notes, read_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
+from dalsegno.metrics.features import Space
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
+from dalsegno.metrics.sets import SetMetric
 
 Histograms = dict[str, dict[str, Any]]
 
@@ -49,13 +51,20 @@ def measure(
     if len(notes) and not 0 <= notes.piece.min() <= notes.piece.max() < count:
         raise ValueError(f"{notes_parquet}: pieces outside 0 to {count - 1}")
     pieces = Pieces(notes, count)
-    held_out = read_excerpts(corpus, split, bars)["test"]
+    excerpts = read_excerpts(corpus, split, bars)
+    held_out = excerpts["test"]
+    loaded = {name: load_metric(name) for name in metrics}
+    points: list[np.ndarray] = []
+    if any(isinstance(metric, SetMetric) for metric in loaded.values()):
+        space = Space(excerpts["train"])
+        points = [space.points(pieces), space.points(held_out)]
     rows = []
     histograms: Histograms = {}
-    for name in metrics:
-        metric = load_metric(name)
+    for name, metric in loaded.items():
         if isinstance(metric, PieceMetric):
             rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
+        elif isinstance(metric, SetMetric):
+            rows.append(identity.row(name, metric.unit, metric.estimate(points[0], points[1], seed), split="test"))
         else:
             estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
@@ -63,9 +72,11 @@ def measure(
     return rows, histograms
 
 
-def piece_estimate(metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int) -> bootstrap.Estimate:
-    """Mean of a metric over the pieces that define it."""
-    return bootstrap.mean(metric.values(pieces), seed, resamples)
+def piece_estimate(
+    metric: PieceMetric, pieces: Sequence[Notes], resamples: int, seed: int, families: Sequence[str] | None = None
+) -> bootstrap.Estimate:
+    """Mean of a metric over the pieces that define it; samples are families of their own."""
+    return bootstrap.mean(metric.values(pieces), seed, resamples, families)
 
 
 def distance_estimate(

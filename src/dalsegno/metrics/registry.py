@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
+from dalsegno.metrics.sets import SetMetric
 
 METRICS: dict[str, str] = {
     "empty_pieces": "dalsegno.metrics.texture:empty_pieces",
@@ -78,10 +79,24 @@ METRICS: dict[str, str] = {
     "chord_irregularity_compat": "dalsegno.metrics.compat:chord_irregularity_compat",
     "interval_size_compat": "dalsegno.metrics.compat:interval_size_compat",
     "inter_onset_interval_compat": "dalsegno.metrics.compat:inter_onset_interval_compat",
+    "frechet_distance": "dalsegno.metrics.sets:frechet_distance",
+    "precision": "dalsegno.metrics.sets:precision",
+    "recall": "dalsegno.metrics.sets:recall",
+    "density": "dalsegno.metrics.sets:density",
+    "coverage": "dalsegno.metrics.sets:coverage",
+    "diversity": "dalsegno.metrics.sets:diversity",
+    "set_similarity": "dalsegno.metrics.sets:set_similarity",
+    "overlap_area": "dalsegno.metrics.sets:overlap_area",
+    "feature_kl": "dalsegno.metrics.sets:feature_kl",
+    "feature_wasserstein": "dalsegno.metrics.sets:feature_wasserstein",
+    "intra_inter_kl": "dalsegno.metrics.mgeval:intra_inter_kl",
+    "intra_inter_overlap": "dalsegno.metrics.mgeval:intra_inter_overlap",
+    "intra_inter_kl_compat": "dalsegno.metrics.mgeval:intra_inter_kl_compat",
+    "intra_inter_overlap_compat": "dalsegno.metrics.mgeval:intra_inter_overlap_compat",
 }
 
 
-def load_metric(name: str) -> PieceMetric | HistogramDistance:
+def load_metric(name: str) -> PieceMetric | HistogramDistance | SetMetric:
     """The metric of that name, imported only now.
 
     Raises:
@@ -90,5 +105,5 @@ def load_metric(name: str) -> PieceMetric | HistogramDistance:
     if name not in METRICS:
         raise KeyError(f"no metric named {name!r}; there are {', '.join(sorted(METRICS))}")
     module, _, attribute = METRICS[name].partition(":")
-    metric: PieceMetric | HistogramDistance = getattr(import_module(module), attribute)
+    metric: PieceMetric | HistogramDistance | SetMetric = getattr(import_module(module), attribute)
     return metric

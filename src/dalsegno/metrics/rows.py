@@ -19,6 +19,7 @@ class Row:
         seed: the run's seed, `all` for a mean over seeds, empty for controls.
         value, ci_low, ci_high: NaN where undefined, an empty cell in the file.
         n: pieces the value rests on (seeds, where `seed` is `all`).
+        note: why a value is undefined, where that needs saying.
     """
 
     study: str
@@ -35,6 +36,7 @@ class Row:
     ci_low: float
     ci_high: float
     n: int
+    note: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -70,6 +72,7 @@ class Identity:
             estimate.low,
             estimate.high,
             estimate.n,
+            estimate.note,
         )
 
 
@@ -106,5 +109,5 @@ def read_rows(path: Path) -> list[Row]:
 
 def _parse(cells: dict[str, str]) -> Row:
     numbers = [float(cells[name]) if cells[name] else math.nan for name in NUMBERS]
-    names = [cells[name] for name in COLUMNS if name not in (*NUMBERS, "n")]
-    return Row(*names, *numbers, n=int(cells["n"]))  # type: ignore[arg-type, misc]
+    names = [cells[name] for name in COLUMNS if name not in (*NUMBERS, "n", "note")]
+    return Row(*names, *numbers, n=int(cells["n"]), note=cells["note"])  # type: ignore[arg-type, misc]

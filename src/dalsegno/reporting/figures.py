@@ -66,6 +66,15 @@ class Dot:
     index: int
 
 
+@dataclass(frozen=True)
+class Point:
+    """A place in a plane; the index chooses the colour."""
+
+    x: float
+    y: float
+    index: int
+
+
 def learning_curves(curves: Sequence[tuple[int, Sequence[Mapping[str, object]]]], alt: str) -> str:
     """Validation NLL (bold) and training NLL (thin) over steps; a model without steps is a dashed line.
 
@@ -119,6 +128,42 @@ def dots(
         axes.set_xlabel(label)
         axes.grid(axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        return _svg(figure, alt)
+
+
+def frontier(
+    points: Sequence[tuple[str, Point]], controls: Sequence[tuple[str, Point]], labels: Sequence[str], alt: str
+) -> str:
+    """Named points in a plane, best at the upper right; a line joins those that none beats in both directions."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(3.4)
+        everything = [point for _, point in [*points, *controls]]
+        middle = (min(point.x for point in everything) + max(point.x for point in everything)) / 2
+        for marked, face in ((points, "full"), (controls, "none")):
+            names: dict[tuple[float, float], list[str]] = {}
+            for name, point in marked:
+                ink = colour(point.index) if face == "full" else MUTED
+                axes.plot([point.x], [point.y], "o" if face == "full" else "D", color=ink, fillstyle=face, markersize=5)
+                names.setdefault((round(point.x, 2), round(point.y, 2)), []).append(name)
+            for (x, y), together in names.items():
+                side = -1 if x > middle else 1
+                axes.annotate(
+                    ", ".join(together),
+                    (x, y),
+                    xytext=(6 * side, 0),
+                    textcoords="offset points",
+                    ha="right" if x > middle else "left",
+                    va="center",
+                    fontsize=7.5,
+                    color=MUTED,
+                )
+        edge = [one for _, one in points if not any(o.x >= one.x and o.y >= one.y and o != one for _, o in points)]
+        edge = sorted(edge, key=lambda point: (point.x, -point.y))
+        axes.plot([point.x for point in edge], [point.y for point in edge], color=LINE, linewidth=1, zorder=0)
+        axes.margins(0.14)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.grid(axis="both")
         return _svg(figure, alt)
 
 

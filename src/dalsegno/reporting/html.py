@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dalsegno.gate import CONTROLS
+from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
@@ -27,6 +28,7 @@ from dalsegno.reporting.leaderboard import (
     likelihoods,
     metrics_beside_controls,
     ordered_metrics,
+    paired_tests,
     readable,
     series,
     show,
@@ -66,6 +68,7 @@ def render(inputs: ReportInputs) -> str:
     """The report as text."""
     rows = read_rows(inputs.metrics)
     runs = read_runs(inputs.runs)
+    comparisons = read_comparisons(inputs.comparisons)
     models = sorted({run.model for run in runs})
     colours = {model: index for index, model in enumerate(models)}
     belongs = {run.run: (run.dataset, run.representation, run.model, run.seed) for run in runs}
@@ -86,11 +89,13 @@ def render(inputs: ReportInputs) -> str:
         models=models,
         colours=colours,
         datasets=sorted({run.dataset for run in runs}),
-        likelihoods=likelihoods(rows, runs, colours),
-        across=across_representations(rows, runs, colours),
+        likelihoods=likelihoods(rows, runs, colours, comparisons),
+        paired=paired_tests(comparisons, runs),
+        across=across_representations(rows, runs, colours, comparisons),
         curves=_curves(inputs, runs, colours),
         beside=metrics_beside_controls(rows, colours),
         dots=_dots(rows, colours),
+        frontiers=_frontiers(rows, colours),
         distributions=_distributions(inputs, belongs, colours),
         shelves=shelves(inputs.samples, inputs.references, belongs, colours, inputs.samples_per_run),
         pages=_pages(inputs),
@@ -174,6 +179,49 @@ def _dots(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
             )
         galleries.append(Gallery(dataset, tuple(panels), _legend([key[1] for key in keys], colours)))
     return galleries
+
+
+FRONTIERS = (("precision", "recall"), ("density", "coverage"))
+"""Fidelity and diversity, as their papers pair them."""
+
+
+def _frontiers(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
+    """For each dataset and representation: fidelity against diversity of every model and sampler, and of controls."""
+    galleries = []
+    sampled = sorted({(row.dataset, row.representation) for row in rows if row.sampler})
+    for dataset, representation in sampled:
+        here = [row for row in rows if row.dataset == dataset]
+        own = [row for row in here if row.sampler and row.representation == representation and row.seed == "all"]
+        controls = [row for row in here if row.model in CONTROLS and row.representation in ("", representation)]
+        panels = []
+        for pair in FRONTIERS:
+            points = [
+                (" · ".join(key[1:]), figures.Point(*place, colours[key[1]]))
+                for key in series(own)
+                if (place := _place([row for row in own if key_of(row) == key], pair))
+            ]
+            beside = [
+                (control_name(*key), figures.Point(*place, 0))
+                for key in control_keys(controls)
+                if (place := _place([row for row in controls if (row.model, row.representation) == key], pair))
+            ]
+            if points:
+                told = "; ".join(f"{name} {show(point.x)}, {show(point.y)}" for name, point in [*points, *beside])
+                alt = f"{readable(pair[1])} against {pair[0]}, {dataset}, {representation}: {told}"
+                labels = [f"{name} ({next(row.unit for row in own if row.metric == name)})" for name in pair]
+                panels.append(
+                    Panel(f"{readable(pair[0])} and {pair[1]}", figures.frontier(points, beside, labels, alt))
+                )
+        if panels:
+            title = f"{dataset} · {representation}: fidelity against diversity"
+            galleries.append(Gallery(title, tuple(panels), _legend([key[1] for key in series(own)], colours)))
+    return galleries
+
+
+def _place(rows: Sequence[Row], metrics: tuple[str, str]) -> tuple[float, float] | None:
+    found = {row.metric: row.value for row in rows}
+    x, y = (found.get(metric, math.nan) for metric in metrics)
+    return (x, y) if math.isfinite(x) and math.isfinite(y) else None
 
 
 def _dot(row: Row, index: int) -> figures.Dot:

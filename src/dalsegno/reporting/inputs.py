@@ -16,6 +16,7 @@ class ReportInputs:
         study: the validated study as plain data; `study`, `title` and `description` are shown.
         metrics: `metrics.csv` of the study.
         runs: `runs.csv` of the study.
+        comparisons: `comparisons.csv` of the study.
         curves: run -> `curves.jsonl`.
         measures: (run, sampler) -> `histograms.json`.
         samples: (run, sampler) -> folder of `notes.parquet` and exported pieces.
@@ -32,6 +33,7 @@ class ReportInputs:
     study: Mapping[str, Any]
     metrics: Path
     runs: Path
+    comparisons: Path
     curves: Mapping[str, Path] = field(default_factory=dict)
     measures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class ReportInputs:
         Args:
             document: the study.
             places: one row a job: its stage, wildcards and folder.
-            study_folder: where `metrics.csv`, `runs.csv` and `gate.json` lie.
+            study_folder: where `metrics.csv`, `runs.csv`, `comparisons.csv` and `gate.json` lie.
         """
 
         def by(stage: str, *wildcards: str, name: str = "") -> dict[Any, Path]:
@@ -64,6 +66,7 @@ class ReportInputs:
             study=document,
             metrics=study_folder / "metrics.csv",
             runs=study_folder / "runs.csv",
+            comparisons=study_folder / "comparisons.csv",
             gate=study_folder / "gate.json",
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
@@ -79,7 +82,7 @@ class ReportInputs:
 
     def files(self) -> list[Path]:
         """Every file that the report may read."""
-        single = [self.metrics, self.runs, *([self.gate] if self.gate else [])]
+        single = [self.metrics, self.runs, self.comparisons, *([self.gate] if self.gate else [])]
         for group in (self.curves, self.measures, self.controls, self.splits, self.specs):
             single += group.values()
         for folders, names in (

@@ -1,4 +1,4 @@
-"""The tables of numbers: likelihoods, likelihoods across representations, metrics beside controls."""
+"""The tables of numbers: likelihoods, paired tests, likelihoods across representations, metrics beside controls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dalsegno.gate import CONTROLS
+from dalsegno.metrics.comparisons import Comparison, undistinguished
+from dalsegno.metrics.discrimination import verdict
 from dalsegno.metrics.rows import Row
 from dalsegno.reporting.tables import Run
 
@@ -21,7 +23,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as shown, what stands below it in small print, and whether it is the column's best."""
+    """A number as shown, what stands below it in small print, and whether it is the column's best or none tells it
+    from the best."""
 
     text: str
     small: str = ""
@@ -83,7 +86,9 @@ def _find(rows: Iterable[Row], metric: str, split: str) -> Row | None:
     return next((row for row in rows if row.metric == metric and row.split == split), None)
 
 
-def likelihoods(rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int]) -> list[Table]:
+def likelihoods(
+    rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int], comparisons: Sequence[Comparison]
+) -> list[Table]:
     """For each dataset and representation, since a token is another thing in each: the models, best test NLL first."""
     tables = []
     for dataset, representation in sorted({(run.dataset, run.representation) for run in runs}):
@@ -94,7 +99,7 @@ def likelihoods(rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int
         columns = [Column(label, "nats/token") for _, _, label in shown]
         columns += [Column("Parameters", "values"), Column("Training", "steps"), Column("Best", "step")]
         lines: list[Line] = []
-        best = [_best(here, metric, split) for metric, split, _ in shown]
+        best = [_best(here, comparisons, metric, split) for metric, split, _ in shown]
         own = [run for run in runs if (run.dataset, run.representation) == (dataset, representation)]
         for model in _ranked(here, sorted({run.model for run in own})):
             seeds = sorted((run for run in own if run.model == model), key=lambda run: int(run.seed))
@@ -104,7 +109,7 @@ def likelihoods(rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int
                 cells = []
                 for (metric, split, _), top in zip(shown, best, strict=True):
                     row = _find(mine, metric, split)
-                    is_best = row is not None and (seed == "all" or not several) and row.value == top
+                    is_best = (seed == "all" or not several) and (representation, model) in top
                     cells.append(Cell(show(row.value), _range(row), is_best) if row else Cell("–"))
                 told = [run for run in seeds if seed in ("all", run.seed)]
                 cells += [
@@ -123,12 +128,52 @@ def likelihoods(rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int
     return tables
 
 
-def across_representations(rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int]) -> list[Table]:
+TESTED = (("nll", "test"), ("nll", "test_clean"))
+
+
+def paired_tests(comparisons: Sequence[Comparison], runs: Sequence[Run]) -> list[Table]:
+    """For each dataset and representation: every two models on the same test pieces, the better one first."""
+    tables = []
+    for dataset, representation in sorted({(run.dataset, run.representation) for run in runs}):
+        found = {
+            (row.metric, row.split, row.model, row.other_model): row
+            for row in comparisons
+            if (row.dataset, row.representation, row.other_representation) == (dataset, representation, representation)
+        }
+        lines = []
+        # A pair may change places between the splits, so each has its line where it is the right way round.
+        for first, second in sorted({key[2:] for key in found if key[:2] in TESTED}):
+            cells: list[Cell] = []
+            for metric, split in TESTED:
+                row = found.get((metric, split, first, second))
+                interval = f"{show(row.ci_low)} … {show(row.ci_high)}" if row and math.isfinite(row.ci_low) else ""
+                cells.append(Cell(show(row.difference), interval) if row else Cell("–"))
+                told = f"{row.families} families" if row else ""
+                cells.append(Cell(_chance(row.p_adjusted), told) if row else Cell("–"))
+            lines.append(Line((f"{first} – {second}",), tuple(cells), "pair"))
+        columns = (
+            Column("Test NLL, difference", "nats/token"),
+            Column("p, corrected", "probability"),
+            Column("Test NLL, clean, difference", "nats/token"),
+            Column("p, corrected", "probability"),
+        )
+        if lines:
+            tables.append(Table(f"{dataset} · {representation}", ("Models",), columns, tuple(lines)))
+    return tables
+
+
+def _chance(p: float) -> str:
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else show(p)
+
+
+def across_representations(
+    rows: Sequence[Row], runs: Sequence[Run], colours: dict[str, int], comparisons: Sequence[Comparison]
+) -> list[Table]:
     """For each dataset with the units that all representations share."""
     tables = []
     for dataset in sorted({run.dataset for run in runs}):
         here = [row for row in rows if row.dataset == dataset and row.seed == "all" and not row.sampler]
-        best = [_best(here, metric, split) for metric, split, _ in ACROSS]
+        best = [_best(here, comparisons, metric, split) for metric, split, _ in ACROSS]
         lines = []
         for model, representation in sorted(
             {(run.model, run.representation) for run in runs if run.dataset == dataset},
@@ -140,7 +185,7 @@ def across_representations(rows: Sequence[Row], runs: Sequence[Run], colours: di
                 row = _find(mine, metric, split)
                 seeds = f"{row.n} seed{'s' if row.n > 1 else ''}" if row else ""
                 small = _range(row) or seeds if row else ""
-                cells.append(Cell(show(row.value), small, row.value == top) if row else Cell("–"))
+                cells.append(Cell(show(row.value), small, (representation, model) in top) if row else Cell("–"))
             lines.append(Line((model, representation), tuple(cells), "model", colours[model]))
         columns = tuple(
             Column(label, next((row.unit for row in here if row.metric == metric), "nats/note"))
@@ -161,6 +206,7 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
         for model, representation in control_keys(here):
             mine = [row for row in here if (row.model, row.representation) == (model, representation)]
             lines.append(Line((control_name(model, representation), ""), _cells(mine, metrics), "control"))
+        lines.append(Line(("does not tell apart", ""), _untold(here, metrics), "control"))
         for key in series(here):
             mine = [row for row in here if key_of(row) == key]
             seeds = sorted({row.seed for row in mine} - {"all"}, key=int)
@@ -215,17 +261,28 @@ def series(rows: Iterable[Row]) -> list[tuple[str, str, str]]:
 
 def _cells(rows: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> tuple[Cell, ...]:
     found = [next((row for row in rows if row.metric == metric), None) for metric, _ in metrics]
-    return tuple(Cell(show(row.value), _range(row)) if row else Cell("–") for row in found)
+    return tuple(Cell(show(row.value), _range(row) or row.note) if row else Cell("–") for row in found)
+
+
+def _untold(rows: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> tuple[Cell, ...]:
+    """For each metric what it does not tell on this dataset, judged by its controls; a tick where it tells all."""
+    controls = [row for row in rows if row.model in CONTROLS]
+    found = [verdict(row for row in controls if row.metric == metric) for metric, _ in metrics]
+    return tuple(Cell("✓" if not told else "?" if told == "undefined" else "✗", told) for told in found)
 
 
 def _mean_rows(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.seed == "all" and math.isfinite(row.value)]
 
 
-def _best(rows: Iterable[Row], metric: str, split: str) -> float:
-    values = [row.value for row in _mean_rows(rows) if (row.metric, row.split) == (metric, split)]
+def _best(rows: Iterable[Row], comparisons: Sequence[Comparison], metric: str, split: str) -> set[tuple[str, str]]:
+    """(representation, model) of the lowest mean and of all that no paired test tells from it."""
+    found = [row for row in _mean_rows(rows) if (row.metric, row.split) == (metric, split)]
     # One model alone is no best.
-    return min(values) if len(values) > 1 else math.nan
+    if len(found) < 2:
+        return set()
+    best = min(found, key=lambda row: row.value)
+    return undistinguished(comparisons, (best.representation, best.model), best.dataset, metric, split)
 
 
 def _nats_per_note(rows: Iterable[Row], model: str, representation: str) -> float:

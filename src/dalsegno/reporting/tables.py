@@ -33,7 +33,7 @@ def over_seeds(rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         if row.seed:
             # NaN equals nothing, so keys hold numbers.
-            key = replace(row, run="", seed="all", value=0.0, ci_low=0.0, ci_high=0.0, n=0)
+            key = replace(row, run="", seed="all", value=0.0, ci_low=0.0, ci_high=0.0, n=0, note="")
             groups[key].append(row.value)
     result = []
     for key, values in groups.items():

@@ -74,7 +74,11 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Row:
-    """One packed piece: a row of `index.csv`."""
+    """One packed piece: a row of `index.csv`.
+
+    Attributes:
+        family: id of the family's first piece, from `split.csv`.
+    """
 
     piece: str
     split: str
@@ -84,6 +88,7 @@ class Row:
     seconds: float
     transpose_low: int
     transpose_high: int
+    family: str
 
 
 class Packed:
@@ -177,6 +182,7 @@ def read_index(path: Path) -> list[Row]:
                 seconds=float(row["seconds"]),
                 transpose_low=int(row["transpose_low"]),
                 transpose_high=int(row["transpose_high"]),
+                family=row["family"],
             )
             for row in csv.DictReader(file)
         ]

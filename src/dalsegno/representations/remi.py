@@ -154,6 +154,7 @@ class RemiEvents:
                     seconds=round(tables.seconds(index, end), 6),
                     transpose_low=min(0, lowest - spans[index][0]),
                     transpose_high=max(0, highest - spans[index][1]),
+                    family=row.family,
                 )
             )
         write_packed(folder, self.vocabulary, self.grammar(lowest, highest), rows, [tokens for _, _, tokens in pieces])

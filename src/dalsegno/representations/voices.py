@@ -133,6 +133,7 @@ class VoiceGrid:
                     seconds=round(tables.seconds(index), 6),
                     transpose_low=min(0, max(low for low, _ in room)),
                     transpose_high=max(0, min(high for _, high in room)),
+                    family=row.family,
                 )
             )
         write_packed(folder, self.vocabulary, self.grammar(bounds), rows, [tokens for _, _, tokens in pieces])

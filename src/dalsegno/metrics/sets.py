@@ -1,0 +1,204 @@
+"""Numbers of two sets of pieces, each piece a point of `dalsegno.metrics.features.Space`.
+
+All depend on how many pieces the sets hold, so read them beside the controls, which are drawn to the same number, and
+never without `n`. Below a floor they are refused: undefined, with the reason in the row's note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.spatial.distance import cdist, pdist
+
+from dalsegno.metrics import densities
+from dalsegno.metrics.bootstrap import LEVEL, Estimate
+from dalsegno.metrics.features import FEATURES
+
+GROUPS = 100
+NULL_HALVES = 20
+
+Comparison = Callable[[np.ndarray], float]
+OneFeature = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class SetMetric:
+    """A number of a set of pieces beside a reference set.
+
+    Attributes:
+        against: from `reference_MxD` to a function of `own_NxD` that gives the number.
+        unit: unit of the number.
+        floor, reference_floor: fewest pieces of either set that the number is given for.
+        lowest, highest: the numbers' range, at which intervals are cut.
+        draws: sets that are drawn for the band of a control.
+        jackknife: whether the interval of a set of samples is taken; it costs as many evaluations as pieces.
+        halves: whether the same number between two halves of the reference is noted beside each value.
+    """
+
+    against: Callable[[np.ndarray], Comparison]
+    unit: str
+    floor: int = 2
+    reference_floor: int = 2
+    lowest: float = 0.0
+    highest: float = np.inf
+    draws: int = 200
+    jackknife: bool = True
+    halves: bool = False
+
+    def refused(self, own: int, reference: int) -> str:
+        """Why the number is not given for sets of these sizes; empty where it is."""
+        if own < self.floor:
+            return f"undefined: {own} pieces, needs {self.floor}"
+        if reference < self.reference_floor:
+            return f"undefined: {reference} held-out pieces, needs {self.reference_floor}"
+        return ""
+
+    def estimate(self, own_NxD: np.ndarray, reference_MxD: np.ndarray, seed: int = 0) -> Estimate:
+        """The number of a set with its interval over pieces, the reference fixed.
+
+        By the jackknife over at most `GROUPS` groups (Efron and Tibshirani, 1993, chapter 11): the bootstrap would lay
+        a piece beside its twin, and what counts neighbours breaks.
+        """
+        n = len(own_NxD)
+        if reason := self.refused(n, len(reference_MxD)):
+            return Estimate(np.nan, np.nan, np.nan, n, reason)
+        compare = self.against(reference_MxD)
+        value = compare(own_NxD)
+        low = high = np.nan
+        groups = np.array_split(np.arange(n), min(n, GROUPS))
+        if self.jackknife and n > self.floor and n > 2:
+            left = np.array([compare(np.delete(own_NxD, group, axis=0)) for group in groups])
+            g = len(left)
+            error = np.sqrt((g - 1) / g * ((left - left.mean()) ** 2).sum())
+            reach = stats.t.ppf((1 + LEVEL) / 2, g - 1) * error
+            low, high = max(value - reach, self.lowest), min(value + reach, self.highest)
+        return Estimate(value, float(low), float(high), n, self._null(reference_MxD, seed) if self.halves else "")
+
+    def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
+        """Mean over sets of `count` pieces drawn without replacement, and the central 95 % of them."""
+        size = min(count, len(pool_PxD))
+        if reason := self.refused(size, len(reference_MxD)):
+            return Estimate(np.nan, np.nan, np.nan, size, reason)
+        compare = self.against(reference_MxD)
+        random = np.random.default_rng(seed)
+        values = [compare(pool_PxD[random.permutation(len(pool_PxD))[:size]]) for _ in range(self.draws)]
+        low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(float(np.mean(values)), float(low), float(high), size)
+
+    def _null(self, reference_MxD: np.ndarray, seed: int) -> str:
+        half = len(reference_MxD) // 2
+        if self.refused(half, half):
+            return f"two halves of held-out music are too small for a null: {half} pieces each"
+        random = np.random.default_rng(seed)
+        orders = [random.permutation(len(reference_MxD)) for _ in range(NULL_HALVES)]
+        values = [self.against(reference_MxD[o[:half]])(reference_MxD[o[half : 2 * half]]) for o in orders]
+        return f"two halves of held-out music: {np.mean(values):.4g} (n = {half}, seed {seed})"
+
+
+def _frechet(reference_MxD: np.ndarray) -> Comparison:
+    mean, covariance = reference_MxD.mean(axis=0), np.cov(reference_MxD, rowvar=False)
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+    def compare(own_NxD: np.ndarray) -> float:
+        other = np.cov(own_NxD, rowvar=False)
+        shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
+        gap = own_NxD.mean(axis=0) - mean
+        return float(max(gap @ gap + np.trace(covariance) + np.trace(other) - 2 * shared, 0.0))
+
+    return compare
+
+
+def radii(points_NxD: np.ndarray, k: int) -> np.ndarray:
+    """`radii_N`: distance of each point to its k-th nearest other."""
+    return np.asarray(np.partition(cdist(points_NxD, points_NxD), k, axis=1)[:, k])
+
+
+def _precision(reference_MxD: np.ndarray) -> Comparison:
+    radii_M = radii(reference_MxD, PRECISION_NEIGHBOURS)
+    return lambda own_NxD: float((cdist(own_NxD, reference_MxD) <= radii_M).any(axis=1).mean())
+
+
+def _recall(reference_MxD: np.ndarray) -> Comparison:
+    return lambda own_NxD: float(
+        (cdist(reference_MxD, own_NxD) <= radii(own_NxD, PRECISION_NEIGHBOURS)).any(axis=1).mean()
+    )
+
+
+def _density(reference_MxD: np.ndarray) -> Comparison:
+    radii_M = radii(reference_MxD, DENSITY_NEIGHBOURS)
+    return lambda own_NxD: float((cdist(own_NxD, reference_MxD) <= radii_M).sum(axis=1).mean() / DENSITY_NEIGHBOURS)
+
+
+def _coverage(reference_MxD: np.ndarray) -> Comparison:
+    radii_M = radii(reference_MxD, DENSITY_NEIGHBOURS)
+    return lambda own_NxD: float((cdist(own_NxD, reference_MxD) <= radii_M).any(axis=0).mean())
+
+
+def _diversity(reference_MxD: np.ndarray) -> Comparison:
+    return lambda own_NxD: float(pdist(own_NxD).mean())
+
+
+def _set_similarity(reference_MxD: np.ndarray) -> Comparison:
+    return lambda own_NxD: float(1 - pdist(own_NxD, "cosine").mean())
+
+
+def each_feature(compare: OneFeature) -> Callable[[np.ndarray], Comparison]:
+    """The mean over the features of a comparison of one feature, over those that define it; NaN where none does."""
+
+    def against(reference_MxD: np.ndarray) -> Comparison:
+        def mean(own_NxD: np.ndarray) -> float:
+            values = np.array([compare(a, b) for a, b in zip(own_NxD.T, reference_MxD.T, strict=True)])
+            return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else np.nan
+
+        return mean
+
+    return against
+
+
+PRECISION_NEIGHBOURS = 3
+DENSITY_NEIGHBOURS = 5
+FRECHET_FLOOR = 2 * len(FEATURES)
+
+frechet_distance = SetMetric(_frechet, "squared deviations", FRECHET_FLOOR, FRECHET_FLOOR, halves=True)
+"""Squared Fréchet distance between Gaussians fitted to both sets of features (Dowson and Landau 1982; Heusel 2017).
+
+Biased upwards by about D squared over n: two halves of one music are far from 0. So it is refused below two pieces a
+feature in either set, and each value has that of two halves of held-out music beside it.
+"""
+
+precision = SetMetric(_precision, "share of pieces", 1, PRECISION_NEIGHBOURS + 1, highest=1.0)
+"""Share of the pieces that lie within the third neighbour's reach of a held-out piece: fidelity.
+
+Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019 (k = 3).
+"""
+
+recall = SetMetric(_recall, "share of pieces", PRECISION_NEIGHBOURS + 2, 1, highest=1.0)
+"""Share of the held-out pieces that lie within the third neighbour's reach of a piece of the set: diversity. Ibidem."""
+
+density = SetMetric(_density, "neighbourhoods", 1, DENSITY_NEIGHBOURS + 1)
+"""Held-out neighbourhoods (to the fifth neighbour) that hold a piece, over five: fidelity, 1 for real music on average.
+
+Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020 (k = 5).
+"""
+
+coverage = SetMetric(_coverage, "share of pieces", 1, DENSITY_NEIGHBOURS + 1, highest=1.0)
+"""Share of the held-out pieces whose neighbourhood (to the fifth neighbour) holds a piece of the set. Ibidem."""
+
+diversity = SetMetric(_diversity, "deviations", 2, 0)
+"""Mean distance between two pieces of the set, in standard deviations of the training pieces' features."""
+
+set_similarity = SetMetric(_set_similarity, "cosine", 2, 0, lowest=-1.0, highest=1.0)
+"""Mean cosine between two pieces of the set: about 0 where they stray around the training mean, 1 for copies."""
+
+overlap_area = SetMetric(each_feature(densities.overlap), "area", 3, 3, highest=1.0, draws=20)
+"""Area under both densities of a feature, on one grid, tails included; mean over features."""
+
+feature_kl = SetMetric(each_feature(densities.divergence), "bits", 3, 3, draws=20)
+"""Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features."""
+
+feature_wasserstein = SetMetric(each_feature(densities.wasserstein), "deviations", 1, 1)
+"""First Wasserstein distance of a feature to held-out music, in training standard deviations; mean over features."""
