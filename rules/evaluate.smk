@@ -79,6 +79,7 @@ rule tables:
         request=request("tables"),
         likelihood=every("likelihood", "metrics.csv"),
         measures=every("measure", "metrics.csv"),
+        copying=every("copying", "metrics.csv"),
         controls=every("control", "metrics.csv"),
         summaries=every("train", "summary.json"),
     output:
@@ -106,5 +107,6 @@ rule tables:
         runs=lambda wildcards, input: str(Path(input.summaries[0]).parents[1]),
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
-        "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
+        "--runs {output.runs:q} --rows {input.likelihood:q} {input.measures:q} {input.copying:q} "
+        "{input.controls:q} "
         "--runs-folder {params.runs:q} 2>&1 | tee {log:q}"
