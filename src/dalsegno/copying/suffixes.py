@@ -89,15 +89,16 @@ class Suffixes:
         """Where windows (uint32 `[Q, width]`) would be inserted, before or after their equals."""
         low = np.zeros(len(windows), np.int64)
         high = np.full(len(windows), len(self), np.int64)
-        span = np.arange(windows.shape[1])
+        span, rows = np.arange(windows.shape[1]), np.arange(len(windows))
         for _ in range(max(len(self), 1).bit_length()):
             open_ = low < high
             middle = np.minimum((low + high) // 2, max(len(self) - 1, 0))
             found = self.tokens[self.order[middle, None].astype(np.int64) + span] if len(self) else windows
             differ = found != windows
-            first = differ.argmax(axis=1)[:, None]
-            ours, theirs = np.take_along_axis(windows, first, 1)[:, 0], np.take_along_axis(found, first, 1)[:, 0]
-            after = (theirs < ours) | (right & ~differ.any(axis=1))
+            first = differ.argmax(axis=1)
+            after = found[rows, first] < windows[rows, first]
+            if right:
+                after |= ~differ.any(axis=1)
             low = np.where(open_ & after, middle + 1, low)
             high = np.where(open_ & ~after, middle, high)
         return low
