@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Nearness:
-    """What a search finds: the figures, the best span of each kind, and all telling spans."""
+    """What a search finds: the figures, the best span of each kind, and the telling spans of all (only the best of
+    each have their place in the training piece as a grid step)."""
 
     figures: Figures
     best: tuple[Span, ...]
@@ -143,7 +144,7 @@ class TrainingIndex:
         Args:
             left_out: numbers of training pieces that do not count, e.g. the piece's own relatives.
         """
-        if not len(piece):
+        if not len(piece) or not len(self):
             zero = dict.fromkeys(FIGURES, 0.0) | {"edit_distance": 1.0}
             return Nearness(Figures(**zero), (), ())
         own = streams(piece)
@@ -202,13 +203,13 @@ class TrainingIndex:
         for i in np.flatnonzero(fresh | (value == value.max())).tolist():
             reach = int(length[i]) if name == "lines" else max(int(length[i]) - 1, 0)
             end = int(onsets[min(i + reach, len(onsets) - 1)]) + (0 if name == "lines" else GRID)
-            owner, at = int(matches.owner[i, column[i]]), int(matches.position[i, column[i]])
+            owner = int(matches.owner[i, column[i]]) if value[i] > 0 else -1
+            at = int(matches.position[i, column[i]])
             result.append(Span(figure, float(value[i]), int(onsets[i]), end, owner, at))
         best = max(result, key=lambda span: span.value)
         # Only the best one's place is looked up: lines must be drawn again for it.
-        result[result.index(best)] = Span(
-            figure, best.value, best.begin, best.end, best.owner, self._onset(name, best.owner, best.at)
-        )
+        at = self._onset(name, best.owner, best.at) if best.owner >= 0 else 0
+        result[result.index(best)] = replace(best, at=at)
         return result
 
     def _onset(self, name: str, owner: int, position: int) -> int:

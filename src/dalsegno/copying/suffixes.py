@@ -7,7 +7,7 @@ and nothing has to be chosen or capped by frequency. Twelve bytes a token to kee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -15,6 +15,10 @@ DEPTH = 32
 """Tokens by which suffixes are sorted; longer matches are extended from there."""
 NEIGHBOURS = 16
 """Sorted neighbours looked at on either side, so that pieces can be left out of a search."""
+
+
+CHUNK = 4096
+"""Places of a query that are looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,18 @@ class Suffixes:
         """
         padded = np.concatenate([query, np.zeros(DEPTH, np.uint32)])
         windows = np.lib.stride_tricks.sliding_window_view(padded, DEPTH)[: len(query)]
+        if len(query) > CHUNK:
+            # Long pieces a stretch at a time, so that memory stays bounded; the stretch after is looked into.
+            parts = [self._matches(padded, windows[i : i + CHUNK], i, left_out) for i in range(0, len(query), CHUNK)]
+            columns = ([getattr(part, field.name) for part in parts] for field in fields(Matches))
+            return Matches(*(np.concatenate(column) for column in columns))
+        return self._matches(padded, windows, 0, left_out)
+
+    def _matches(self, padded: np.ndarray, windows: np.ndarray, begin: int, left_out: np.ndarray | None) -> Matches:
+        """The matches of the places from `begin` on, a window each."""
         near = self._find(windows)[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS)
-        if not len(self) or not len(query):
-            empty = np.zeros((len(query), 2 * NEIGHBOURS), np.int64)
+        if not len(self) or not len(windows):
+            empty = np.zeros((len(windows), 2 * NEIGHBOURS), np.int64)
             return Matches(empty, empty, empty)
         inside = (near >= 0) & (near < len(self))
         position = self.order[np.clip(near, 0, len(self) - 1)].astype(np.int64)
@@ -75,7 +88,7 @@ class Suffixes:
         length[~inside] = 0
         if left_out is not None:
             length[np.isin(owner, left_out)] = 0
-        self._extend(padded, position, length)
+        self._extend(padded[begin:], position, length)
         return Matches(position, owner, length)
 
     def count(self, query: np.ndarray, width: int = 1) -> np.ndarray:
@@ -129,7 +142,7 @@ def _sorted(tokens: np.ndarray, count: int) -> np.ndarray:
     order = np.zeros(0, np.uint32)
     while reach < DEPTH:
         key = rank[:count].astype(np.uint64) << np.uint64(32)
-        key[: count - reach] |= rank[reach:count]
+        key[: max(count - reach, 0)] |= rank[reach:count]
         order = np.argsort(key, kind="stable").astype(np.uint32)
         key = key[order]
         new = np.ones(count, bool)
