@@ -170,7 +170,8 @@ def test_false_alarms(index: TrainingIndex, null: Null) -> None:
     alarms = [index.search(gridded(chorale(7000 + seed, BARS))) for seed in range(60)]
     nearest = [max(null.of(span.figure, span.value) for span in found.best) for found in alarms]
     p = np.array([null.p(value) for value in nearest])
-    assert np.mean(p <= calibrate.ALPHA) <= 0.03 and 0.35 < p.mean() < 0.65
+    # Of 60 honest pieces 0.6 and 6 are expected.
+    assert np.sum(p <= calibrate.ALPHA) <= 3 and np.sum(p <= 0.1) <= 12 and 0.35 < p.mean() < 0.65
 
 
 def test_p_and_the_critical_nearness_agree() -> None:

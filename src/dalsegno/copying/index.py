@@ -17,6 +17,8 @@ NGRAM = 6
 """Notes of an n-gram."""
 WINDOW = 4 * (2 * BAR // GRID) // 2 - 1
 """Texture tokens of two bars: a content a beat, and the moves between."""
+NOTES = {"start": np.int32, "pitch": np.uint8, "track": np.int16}
+"""What is kept of the notes of training pieces."""
 CANDIDATES = 4
 """Alignments that are tried a stream and way of finding them."""
 
@@ -85,7 +87,7 @@ class TrainingIndex:
 
     Args:
         suffixes: one for each stream.
-        notes: `start` (int32), `pitch` (int16), `track` (int16) of all pieces, and `offsets` (int64 `[P + 1]`).
+        notes: the columns `NOTES` of all pieces, and `offsets` (int64 `[P + 1]`).
     """
 
     def __init__(self, suffixes: dict[str, Suffixes], notes: dict[str, np.ndarray]) -> None:
@@ -95,16 +97,16 @@ class TrainingIndex:
     @classmethod
     def of(cls, pieces: Iterable[Gridded]) -> TrainingIndex:
         """The index over training pieces; each is looked at once."""
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*STREAMS, "start", "pitch", "track")}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*STREAMS, *NOTES)}
         for piece in pieces:
             for name, tokens in streams(piece).items():
                 parts[name].append(tokens)
-            for name in ("start", "pitch", "track"):
-                parts[name].append(getattr(piece, name))
+            for name, kind in NOTES.items():
+                parts[name].append(getattr(piece, name).astype(kind))
         lengths = [len(start) for start in parts["start"]]
         notes = {"offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)}
-        for name, kind in (("start", np.int32), ("pitch", np.uint8), ("track", np.int16)):
-            notes[name] = np.concatenate([np.zeros(0, kind), *(part.astype(kind) for part in parts.pop(name))])
+        for name, kind in NOTES.items():
+            notes[name] = np.concatenate([np.zeros(0, kind), *parts.pop(name)])
         # Each stream is let go before the next is sorted.
         return cls({name: Suffixes.of(parts.pop(name)) for name in STREAMS}, notes)
 

@@ -143,10 +143,12 @@ def _sorted(tokens: np.ndarray, count: int) -> np.ndarray:
     while reach < DEPTH:
         key = rank[:count].astype(np.uint64) << np.uint64(32)
         key[: max(count - reach, 0)] |= rank[reach:count]
+        del rank  # the largest body decides how much memory indexing takes
         order = np.argsort(key, kind="stable").astype(np.uint32)
         key = key[order]
         new = np.ones(count, bool)
         new[1:] = key[1:] != key[:-1]
+        del key
         rank = np.zeros(count, np.uint32)
         rank[order] = np.cumsum(new, dtype=np.uint32)
         reach *= 2
