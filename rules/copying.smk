@@ -22,16 +22,6 @@ rule calibrate:
         "--split {input.split:q} 2>&1 | tee {log:q}"
 
 
-def calibration_of(name):
-    """A function of the wildcards that gives a file of the calibration behind a run."""
-    return lambda wildcards: made(
-        "calibrate",
-        name,
-        dataset=PLAN.runs[wildcards.run].dataset,
-        representation=PLAN.runs[wildcards.run].representation,
-    )
-
-
 # One rule a sampler, because the number of sidecars is the sampler's.
 for SAMPLER, OPTIONS in PLAN.study.samplers.items():
 
