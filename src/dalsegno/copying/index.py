@@ -107,8 +107,12 @@ class TrainingIndex:
         notes = {"offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)}
         for name, kind in NOTES.items():
             notes[name] = np.concatenate([np.zeros(0, kind), *parts.pop(name)])
-        # Each stream is let go before the next is sorted.
-        return cls({name: Suffixes.of(parts.pop(name)) for name in STREAMS}, notes)
+        suffixes = {}
+        for name in STREAMS:
+            offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts[name]])]).astype(np.int64)
+            # Pieces are let go before they are sorted as a whole: that takes the most memory.
+            suffixes[name] = Suffixes(np.concatenate([np.zeros(0, np.uint32), *parts.pop(name)]), offsets)
+        return cls(suffixes, notes)
 
     def __len__(self) -> int:
         return len(self.notes["offsets"]) - 1
