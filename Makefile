@@ -69,6 +69,7 @@ lock: $(STAMP) ## resolve the dependencies anew (keeps what still fits)
 
 benchmarks: $(STAMP) ## measure against a floor or a peer; takes minutes
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/copying.py results/corpora/chorales 100000
 
 clean: ## remove caches and logs; results and .venv stay
 	rm -rf .cache logs .pytest_cache .mypy_cache .ruff_cache

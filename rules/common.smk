@@ -110,6 +110,16 @@ def all_tokens_of(wildcards):
     ]
 
 
+def calibration_of(name):
+    """A function of the wildcards that gives a file of the calibration behind a run."""
+    return lambda wildcards: made(
+        "calibrate",
+        name,
+        dataset=PLAN.runs[wildcards.run].dataset,
+        representation=PLAN.runs[wildcards.run].representation,
+    )
+
+
 CORPUS = [
     "notes.parquet",
     "pieces.parquet",

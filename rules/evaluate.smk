@@ -81,6 +81,7 @@ rule tables:
         likelihood=every("likelihood", "metrics.csv"),
         pieces=every("likelihood", "pieces.csv"),
         measures=every("measure", "metrics.csv"),
+        copying=every("copying", "metrics.csv"),
         controls=every("control", "metrics.csv"),
         summaries=every("train", "summary.json"),
     output:
@@ -116,5 +117,5 @@ rule tables:
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
         "--runs {output.runs:q} --comparisons {output.comparisons:q} "
-        "--rows {input.likelihood:q} {input.measures:q} {input.controls:q} "
+        "--rows {input.likelihood:q} {input.measures:q} {input.copying:q} {input.controls:q} "
         "--runs-folder {params.runs:q} --likelihood-folder {params.likelihood:q} 2>&1 | tee {log:q}"

@@ -10,6 +10,7 @@ rule report:
         requests=[f"{one.folder}/spec.json" for job, one in PLAN.requests.items() if job.stage != "report"],
         samples=every("sample", "notes.parquet"),
         histograms=every("measure", "histograms.json") + every("control", "histograms.json"),
+        copying=every("copying", "pieces.csv") + every("calibrate", "null.csv"),
         references=every("reference", "notes.parquet"),
         indices=every("represent", "index.csv"),
         corpora=every("corpus", "pieces.parquet"),

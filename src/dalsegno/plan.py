@@ -33,6 +33,8 @@ FOLDERS = {
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
     "measure": "measures/{study}/{run}/{sampler}",
+    "calibrate": "calibrations/{study}/{dataset}/{representation}",
+    "copying": "copying/{study}/{run}/{sampler}",
     "reference": "references/{study}/{dataset}",
     "control": "controls/{study}/{dataset}",
     "tables": "studies/{study}/tables",
@@ -130,7 +132,7 @@ class Plan:
         study = self.study
         if stage in ("tables", "gate", "report"):
             return {"stage": stage, **self._study_spec(stage)}
-        if stage in ("corpus", "split", "represent", "reference", "control"):
+        if stage in ("corpus", "split", "represent", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # A folder's files count by content; where they lie does not.
@@ -145,8 +147,14 @@ class Plan:
             spec |= {"split": _dump(dataset.split)}
             if isinstance(dataset.split, TableSplit):
                 spec["split_table"] = self._table(name)
-            if stage == "represent":
+            if stage in ("represent", "calibrate"):
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
+            if stage == "calibrate":
+                own = [run for run in self.runs.values() if run.dataset == name]
+                own = [run for run in own if run.representation == wildcards["representation"]]
+                used = [study.samplers[sampler] for run in own for sampler in run.samplers]
+                # The stretches that are generated: real music is held against them at the same place and length.
+                spec["excerpts"] = sorted({(sampler.prompt_bars, sampler.bars) for sampler in used})
             if stage in ("reference", "control"):
                 samplers = [study.samplers[name] for name in sorted({s for _, s in self.sampled})]
                 spec |= {"study": study.study, "dataset": name, "bars": max((s.bars for s in samplers), default=8)}
@@ -182,6 +190,8 @@ class Plan:
         spec["sampler"] = _dump(sampler)
         if stage == "sample":
             return spec | {"seconds": study.report.seconds}
+        if stage == "copying":
+            return spec | {"evaluation": _dump(study.evaluation)}
         return spec | {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
@@ -196,7 +206,7 @@ class Plan:
             extra += [FAMILIES[self.study.models[name].family] for name in models]
         if stage == "corpus":
             extra.append(_module(READERS[self.study.datasets[wildcards["dataset"]].source.kind]))
-        if stage == "represent":
+        if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":
             extra.append(_module(REPRESENTATIONS[self.study.representations[run.representation].kind]))

@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from dalsegno.copying import judge
+from dalsegno.copying.calibrate import Unseen, read_null, write_unseen
+from dalsegno.copying.index import TrainingIndex
+from dalsegno.copying.streams import gridded
 from dalsegno.data.notes import make_notes
 from dalsegno.gate import check, write_verdicts
 from dalsegno.metrics.bootstrap import Estimate
@@ -255,6 +259,32 @@ def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_pa
     )
     page = render(bare)
     assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
+
+
+def test_copying_stands_beside_unseen_music(inputs: ReportInputs, tmp_path: Path) -> None:
+    index = TrainingIndex.of([gridded(chorale(seed, bars=4)) for seed in range(10)])
+    pieces = [
+        Unseen((0, 4), f"p{i}", "test", index.search(gridded(chorale(100 + i, bars=4))).figures) for i in range(6)
+    ]
+    write_unseen(tmp_path / "null.csv", pieces)
+    names = [f"<training {i}>" for i in range(10)]
+    null = read_null(tmp_path / "null.csv", (0, 4))
+    judged = [judge.judge(i, gridded(x), index, null, names, 0) for i, x in enumerate([chorale(3, bars=4), EMPTY])]
+    judge.write_judged(tmp_path / "pieces.csv", judged)
+    page = render(
+        replace(
+            inputs,
+            study={**inputs.study, "samplers": {"free": {"prompt_bars": 0, "bars": 4}}},
+            unseen={("d", "voices"): tmp_path / "null.csv"},
+            copying=dict.fromkeys(inputs.samples, tmp_path / "pieces.csv"),
+        )
+    )
+    section = page[page.index('<section id="copying"') :]
+    assert judge.NEARER in section and "&lt;training 3&gt;" in section and "2 of 4" in section
+    assert "gru: 2 of 4 samples beyond" in section
+    tables = Tables()
+    tables.feed(page)
+    assert all(len(row) == len(heads) for heads, rows in tables.tables for row in rows)
 
 
 def test_seeds_are_averaged_with_their_range(inputs: ReportInputs) -> None:

@@ -29,11 +29,16 @@ def samplers(run: str) -> list[str]:
 
 def sampled(runs: list[str], which: tuple[str, ...] = ("continued", "free")) -> set[str]:
     pairs = [(run, sampler) for run in runs for sampler in samplers(run) if sampler in which]
-    return {f"sample_{s} run={run}" for run, s in pairs} | measured(runs, which)
+    made = {f"{rule}_{s} run={run}" for rule in ("sample", "copying") for run, s in pairs}
+    return made | measured(runs, which)
 
 
 def measured(runs: list[str], which: tuple[str, ...] = ("continued", "free")) -> set[str]:
     return {f"measure run={run}, sampler={s}" for run in runs for s in samplers(run) if s in which}
+
+
+def copying(runs: list[str]) -> set[str]:
+    return {f"copying_{s} run={run}" for run in runs for s in samplers(run)}
 
 
 def trained(runs: list[str]) -> set[str]:
@@ -41,7 +46,7 @@ def trained(runs: list[str]) -> set[str]:
 
 
 def represented(*names: str) -> set[str]:
-    return {f"represent dataset=tunes, representation={name}" for name in names}
+    return {f"{rule} dataset=tunes, representation={name}" for rule in ("represent", "calibrate") for name in names}
 
 
 EVERYTHING = DATASET | represented("voices", "remi") | trained(RUNS) | END
@@ -110,7 +115,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "the title": (studied(lambda s: s.update(title="Tinier")), {"report"}),
     "resamples of the bootstrap": (
         studied(lambda s: s["evaluation"].update(resamples=200)),
-        {f"likelihood run={run}" for run in RUNS} | measured(RUNS) | {"control dataset=tunes"} | END,
+        {f"likelihood run={run}" for run in RUNS} | measured(RUNS) | copying(RUNS) | {"control dataset=tunes"} | END,
     ),
     "another split": (
         studied(lambda s: s["datasets"]["tunes"]["split"].update(seed=1)),
@@ -127,6 +132,15 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         measured(RUNS) | {"control dataset=tunes"} | END,
     ),
     "model code": (appended("src/dalsegno/models/lstm.py", CODE), trained(LSTM) | END),
+    "copying code": (
+        appended("src/dalsegno/copying/passages.py", CODE),
+        {f"calibrate dataset=tunes, representation={name}" for name in ("remi", "voices")} | copying(RUNS) | END,
+    ),
+    "verdict code": (appended("src/dalsegno/copying/judge.py", CODE), copying(RUNS) | END),
+    "length of samples": (
+        studied(lambda s: s["samplers"]["continued"].update(bars=2)),
+        sampled(VOICES, ("continued",)) | {"calibrate dataset=tunes, representation=voices"} | copying(VOICES) | END,
+    ),
     "code of a model that the study does not use": (appended("src/dalsegno/models/transformer.py", CODE), set()),
     "training loop": (appended("src/dalsegno/training/loop.py", CODE), trained(LSTM) | END),
     "family code": (appended("src/dalsegno/data/families.py", CODE), EVERYTHING - {"corpus dataset=tunes"}),

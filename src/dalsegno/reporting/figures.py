@@ -167,6 +167,34 @@ def frontier(
         return _svg(figure, alt)
 
 
+def nearness(
+    unseen: Sequence[float], series: Sequence[tuple[str, int, Sequence[float]]], critical: float, alt: str
+) -> str:
+    """A row a series, a dot a sample; below them unseen real music as small strokes, and its limit as a line.
+
+    Args:
+        series: name, index of the colour, and the nearness of each sample.
+        critical: the nearness beyond which a sample is nearer than real music.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(1.0 + 0.26 * (len(series) + 1))
+        if np.isfinite(critical):
+            axes.axvline(critical, color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
+        for y, (_, index, values) in enumerate(series):
+            heard = [value for value in values if np.isfinite(value)]
+            offsets = np.linspace(-0.2, 0.2, len(heard)) if len(heard) > 1 else [0.0] * len(heard)
+            axes.plot(heard, y + np.asarray(offsets), "o", markersize=4.2, color=colour(index))
+        axes.plot(unseen, np.full(len(unseen), len(series)), "|", markersize=9, markeredgewidth=0.8, color=MUTED)
+        axes.set_yticks(range(len(series) + 1), [*(name for name, _, _ in series), "unseen real music"])
+        axes.set_ylim(len(series) + 0.6, -0.6)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("nearness to the training set")
+        axes.grid(axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        return _svg(figure, alt)
+
+
 def histogram(
     labels: Sequence[str],
     reference: Sequence[float] | None,

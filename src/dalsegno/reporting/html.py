@@ -14,10 +14,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dalsegno.copying import judge
 from dalsegno.gate import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures
+from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.leaderboard import (
@@ -66,7 +68,8 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
 
 def render(inputs: ReportInputs) -> str:
     """The report as text."""
-    rows = read_rows(inputs.metrics)
+    every = read_rows(inputs.metrics)
+    rows = [row for row in every if row.metric not in judge.METRICS]
     runs = read_runs(inputs.runs)
     comparisons = read_comparisons(inputs.comparisons)
     models = sorted({run.model for run in runs})
@@ -97,6 +100,7 @@ def render(inputs: ReportInputs) -> str:
         dots=_dots(rows, colours),
         frontiers=_frontiers(rows, colours),
         distributions=_distributions(inputs, belongs, colours),
+        copying=copying_pages(inputs, every, belongs, colours),
         shelves=shelves(inputs.samples, inputs.references, belongs, colours, inputs.samples_per_run),
         pages=_pages(inputs),
         gate=gate,

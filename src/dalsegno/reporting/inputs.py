@@ -19,6 +19,8 @@ class ReportInputs:
         comparisons: `comparisons.csv` of the study.
         curves: run -> `curves.jsonl`.
         measures: (run, sampler) -> `histograms.json`.
+        copying: (run, sampler) -> `pieces.csv` of verdicts.
+        unseen: (dataset, representation) -> `null.csv`.
         samples: (run, sampler) -> folder of `notes.parquet` and exported pieces.
         references: dataset -> such a folder with real pieces.
         controls: dataset -> `histograms.json`.
@@ -36,6 +38,8 @@ class ReportInputs:
     comparisons: Path
     curves: Mapping[str, Path] = field(default_factory=dict)
     measures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    copying: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    unseen: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     references: Mapping[str, Path] = field(default_factory=dict)
     controls: Mapping[str, Path] = field(default_factory=dict)
@@ -70,6 +74,8 @@ class ReportInputs:
             gate=study_folder / "gate.json",
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
+            copying=by("copying", "run", "sampler", name="pieces.csv"),
+            unseen=by("calibrate", "dataset", "representation", name="null.csv"),
             samples=by("sample", "run", "sampler"),
             references=by("reference", "dataset"),
             controls=by("control", "dataset", name="histograms.json"),
@@ -83,7 +89,7 @@ class ReportInputs:
     def files(self) -> list[Path]:
         """Every file that the report may read."""
         single = [self.metrics, self.runs, self.comparisons, *([self.gate] if self.gate else [])]
-        for group in (self.curves, self.measures, self.controls, self.splits, self.specs):
+        for group in (self.curves, self.measures, self.controls, self.splits, self.specs, self.copying, self.unseen):
             single += group.values()
         for folders, names in (
             (self.corpora, ("pieces.parquet", "rejects.csv")),

@@ -1,0 +1,164 @@
+"""How near unseen real music comes to the training set: the null distribution behind every verdict.
+
+Unseen are the valid and test pieces without a relative in train. Where they are few, training pieces join them, each
+held against the training set without its relatives.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
+from dalsegno.copying.streams import gridded
+from dalsegno.data import families
+from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
+from dalsegno.metrics.rows import format_number
+from dalsegno.representations.base import Packed
+from dalsegno.representations.registry import decode
+
+PIECES = 400
+"""Unseen pieces that are enough; with them the smallest p-value is 1/401."""
+RELATED = 0.25
+"""Share of a melody that makes two training pieces relatives here: half of what the split asks for. One twin that
+stays would hide every copy, and what is left out without need costs little."""
+ALPHA = 0.01
+"""A sample is nearer than real music where at most this share of unseen pieces comes as near."""
+JUDGED = ("line_bits", "texture_bits", "skeleton_bits", "passage_notes")
+"""The figures that verdicts rest on; the others describe."""
+COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """The figures of one piece of unseen real music.
+
+    Attributes:
+        excerpt: (bars left out at the beginning, bars up to the end).
+        split: where the piece comes from; `train` where it was held against the rest of train.
+    """
+
+    excerpt: tuple[int, int]
+    piece: str
+    split: str
+    figures: Figures
+
+
+class Null:
+    """The distribution of the figures over unseen real music.
+
+    Args:
+        figures: one for each piece.
+
+    Attributes:
+        nearness: float64 `[n]`, of each piece; see `of`.
+    """
+
+    def __init__(self, figures: Sequence[Figures]) -> None:
+        self.table = {name: np.array([getattr(one, name) for one in figures]) for name in FIGURES}
+        self.n = len(figures)
+        judged = np.stack([self.table[name] for name in JUDGED], axis=1) if self.n else np.zeros((1, len(JUDGED)))
+        self._median = np.median(judged, axis=0)
+        # Where nearly all pieces say the same, a unit is one bit or note.
+        self._spread = np.maximum(np.quantile(judged, 0.99, axis=0) - self._median, 1.0)
+        self.nearness = ((judged - self._median) / self._spread).max(axis=1)[: self.n]
+
+    def of(self, name: str, value: float) -> float:
+        """What a value of a judged figure says: 0 is the median of unseen music, 1 its 99th percentile."""
+        at = JUDGED.index(name)
+        return float((value - self._median[at]) / self._spread[at])
+
+    def p(self, nearness: float) -> float:
+        """Probability that unseen real music comes as near: (1 + pieces that do) / (1 + pieces)."""
+        return (1 + int((self.nearness >= nearness - 1e-9).sum())) / (1 + self.n)
+
+    def p_of(self, name: str, value: float) -> float:
+        """The same of one figure alone; not corrected for looking at several."""
+        return (1 + int((self.table[name] >= value - 1e-9).sum())) / (1 + self.n)
+
+    @property
+    def critical(self) -> float:
+        """The nearness above which p is at most `ALPHA` (or, with fewer than 99 pieces, as small as it can be)."""
+        allowed = max(int(ALPHA * (1 + self.n) + 1e-9), 1) - 1
+        return float(np.sort(self.nearness)[::-1][allowed]) if self.n else np.inf
+
+
+def training_notes(packed: Packed) -> list[Notes]:
+    """The training pieces as their tokens tell them: what a model of this representation has seen."""
+    return [make_notes(**decode(packed.piece(index), packed.vocabulary)[0]) for index in packed.indices("train")]
+
+
+def unseen(
+    index: TrainingIndex,
+    packed: Packed,
+    train: Sequence[Notes],
+    family: Mapping[str, str],
+    excerpts: Sequence[tuple[int, int]],
+    enough: int = PIECES,
+) -> list[Unseen]:
+    """Hold unseen real music against the training set.
+
+    Args:
+        index: over `train`, the packed training pieces in order.
+        family: piece -> family, as in `split.csv`.
+        excerpts: (bars to leave out, bars up to the end) of samples; each is taken from every piece, pieces that end
+            before its last bar left out as long as others remain.
+    """
+    chosen = [(i, None) for name in ("valid", "test") for i in packed.indices(name) if packed.rows[i].clean]
+    chosen = _spread(chosen, enough)
+    notes = [(packed.rows[i], make_notes(**decode(packed.piece(i), packed.vocabulary)[0]), None) for i, _ in chosen]
+    lacking = enough - len(notes)
+    if lacking > 0 and len(train) > 1:
+        names = [packed.rows[i] for i in packed.indices("train")]
+        relatives = _relatives(train, [family[row.piece] for row in names])
+        notes += [(names[i], train[i], relatives[i]) for i in _spread(range(len(train)), lacking)]
+    rows = []
+    for first, last in excerpts:
+        long = [one for one in notes if one[1].end.max(initial=0) > (last - 1) * TICKS_PER_BAR]
+        for row, piece, left_out in long or notes:
+            part = gridded(piece.excerpt(last * TICKS_PER_BAR), first * TICKS_PER_BAR)
+            if len(part):
+                rows.append(Unseen((first, last), row.piece, row.split, index.search(part, left_out).figures))
+    return rows
+
+
+def write_unseen(path: Path, rows: Sequence[Unseen]) -> None:
+    """Write `null.csv`."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            figures = [format_number(getattr(row.figures, name)) for name in FIGURES]
+            writer.writerow([*row.excerpt, row.piece, row.split, *figures])
+
+
+def read_null(path: Path, excerpt: tuple[int, int]) -> Null:
+    """The null distribution of one kind of excerpt from a `null.csv`."""
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (int(row["first_bar"]), int(row["last_bar"])) == excerpt]
+    return Null([Figures(**{name: float(row[name]) for name in FIGURES}) for row in rows])
+
+
+def _relatives(train: Sequence[Notes], family: Sequence[str]) -> list[np.ndarray]:
+    """For each training piece the numbers of its relatives, itself included."""
+    columns = ("program", "start", "duration", "pitch")
+    melodies = [families.melody({name: getattr(piece, name) for name in columns}) for piece in train]
+    result = [{i} for i in range(len(train))]
+    for one, other in families.related(melodies, RELATED).tolist():
+        result[one].add(other)
+        result[other].add(one)
+    members: dict[str, list[int]] = {}
+    for i, name in enumerate(family):
+        members.setdefault(name, []).append(i)
+    return [np.array(sorted(own | set(members[name])), np.int64) for own, name in zip(result, family, strict=True)]
+
+
+def _spread(items: Sequence, count: int) -> list:
+    """At most `count` items, evenly spaced."""
+    if len(items) <= count:
+        return list(items)
+    return [items[i] for i in (np.arange(count) * len(items) // count).tolist()]

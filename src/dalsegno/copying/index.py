@@ -1,0 +1,310 @@
+"""The training split as an index, and how near a piece comes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from dalsegno.copying import passages
+from dalsegno.copying.streams import BAR, GRID, STREAMS, Gridded, lines, streams
+from dalsegno.copying.suffixes import Matches, Suffixes
+
+NGRAM = 6
+"""Notes of an n-gram."""
+WINDOW = 4 * (2 * BAR // GRID) // 2 - 1
+"""Texture tokens of two bars: a content a beat, and the moves between."""
+NOTES = {"start": np.int32, "pitch": np.uint8, "track": np.int16}
+"""What is kept of the notes of training pieces."""
+CANDIDATES = 4
+"""Alignments that are tried a stream and way of finding them."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How near a piece comes to the training set; more is nearer, except for `edit_distance`.
+
+    Attributes:
+        longest_match: notes of the longest stretch of a voice that stands in a training piece, transposed or not.
+        longest_match_bars: its length in bars of four quarters.
+        line_bits, texture_bits, skeleton_bits: information of the most telling stretch of each stream, the sum of
+            -log2 of its tokens' shares of the training set: a long commonplace tells less than a short oddity.
+        passage_notes: notes that agree in the best aligned passage, less those that do not (see `passages.Passage`).
+        ngram_share: share of the n-grams of six notes of a voice that stand in the training set.
+        two_bar_share: share of the windows of two bars, one at each bar, whose texture stands there.
+        passage_lcs: longest common subsequence of the pitches of the aligned passage, by the longer side's length.
+        edit_distance: Levenshtein distance of the same, by the same.
+    """
+
+    longest_match: float
+    longest_match_bars: float
+    line_bits: float
+    texture_bits: float
+    skeleton_bits: float
+    passage_notes: float
+    ngram_share: float
+    two_bar_share: float
+    passage_lcs: float
+    edit_distance: float
+
+
+FIGURES = tuple(field.name for field in fields(Figures))
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a piece that a training piece holds as well.
+
+    Attributes:
+        figure: the figure that it is measured by, and `value` what it says.
+        begin, end: grid steps in the piece.
+        owner: training piece; `at` is where the stretch begins there, in grid steps.
+    """
+
+    figure: str
+    value: float
+    begin: int
+    end: int
+    owner: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """What a search finds: the figures, the best span of each kind, and the telling spans of all (only the best of
+    each have their place in the training piece as a grid step)."""
+
+    figures: Figures
+    best: tuple[Span, ...]
+    spans: tuple[Span, ...]
+
+
+class TrainingIndex:
+    """A search over the notes of training pieces.
+
+    Args:
+        suffixes: one for each stream.
+        notes: the columns `NOTES` of all pieces, and `offsets` (int64 `[P + 1]`).
+    """
+
+    def __init__(self, suffixes: dict[str, Suffixes], notes: dict[str, np.ndarray]) -> None:
+        self.suffixes = suffixes
+        self.notes = notes
+
+    @classmethod
+    def of(cls, pieces: Iterable[Gridded]) -> TrainingIndex:
+        """The index over training pieces; each is looked at once."""
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in (*STREAMS, *NOTES)}
+        for piece in pieces:
+            for name, tokens in streams(piece).items():
+                parts[name].append(tokens)
+            for name, kind in NOTES.items():
+                parts[name].append(getattr(piece, name).astype(kind))
+        lengths = [len(start) for start in parts["start"]]
+        notes = {"offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)}
+        for name, kind in NOTES.items():
+            notes[name] = np.concatenate([np.zeros(0, kind), *parts.pop(name)])
+        suffixes = {}
+        for name in STREAMS:
+            offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts[name]])]).astype(np.int64)
+            # Pieces are let go before they are sorted as a whole: that takes the most memory.
+            suffixes[name] = Suffixes(np.concatenate([np.zeros(0, np.uint32), *parts.pop(name)]), offsets)
+        return cls(suffixes, notes)
+
+    def __len__(self) -> int:
+        return len(self.notes["offsets"]) - 1
+
+    def save(self, path: Path) -> None:
+        """Write the index as safetensors; equal music gives equal bytes."""
+        arrays = {f"notes.{name}": array for name, array in self.notes.items()}
+        for name, one in self.suffixes.items():
+            arrays |= {
+                f"{name}.tokens": one.tokens[: len(one)],
+                f"{name}.offsets": one.offsets,
+                f"{name}.order": one.order,
+            }
+        save_file({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}, str(path))
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingIndex:
+        """Read what `save` wrote."""
+        arrays = load_file(str(path))
+        suffixes = {
+            name: Suffixes(*(arrays[f"{name}.{part}"] for part in ("tokens", "offsets", "order"))) for name in STREAMS
+        }
+        return cls(suffixes, {name[6:]: array for name, array in arrays.items() if name.startswith("notes.")})
+
+    def piece(self, number: int) -> Gridded:
+        """The onsets of training piece `number`; its notes last one step, since nobody asks."""
+        rows = slice(*self.notes["offsets"][number : number + 2].tolist())
+        start = self.notes["start"][rows]
+        pitch = self.notes["pitch"][rows].astype(np.int16)
+        return Gridded(start, start + np.int32(1), pitch, self.notes["track"][rows])
+
+    def search(self, piece: Gridded, left_out: np.ndarray | None = None) -> Nearness:
+        """How near a piece comes.
+
+        Args:
+            left_out: numbers of training pieces that do not count, e.g. the piece's own relatives.
+        """
+        if not len(piece) or not len(self):
+            zero = dict.fromkeys(FIGURES, 0.0) | {"edit_distance": 1.0}
+            return Nearness(Figures(**zero), (), ())
+        own = streams(piece)
+        rows = lines(piece)[1]
+        onsets = {
+            "lines": np.append(piece.start[rows], piece.start[rows[-1:]]),
+            "texture": np.arange(len(own["texture"]) + 1) // 2 * GRID,
+            "skeleton": np.arange(len(own["skeleton"]) + 1) % piece.beats * GRID,
+        }
+        found: dict[str, Matches] = {}
+        spans: list[Span] = []
+        tried: set[tuple[int, int, int, int]] = set()
+        for name in STREAMS:
+            matches = found[name] = self.suffixes[name].matches(own[name], left_out)
+            bits = self._bits(name, own[name], matches.length)
+            spans += self._spans(name, matches, bits, onsets[name])
+            tried |= self._candidates(name, matches, bits, onsets[name])
+        passage, owner = self._passage(piece, tried)
+        spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
+        best = {span.figure: span for span in sorted(spans, key=lambda span: span.value)}
+        longest = found["lines"].length.max(axis=1, initial=0)
+        at = int(longest.argmax())
+        ours, theirs = self._sides(piece, passage, owner)
+        size = max(len(ours), len(theirs), 1)
+        figures = Figures(
+            longest_match=float(longest[at] + 1 if longest[at] else 0),
+            longest_match_bars=float(onsets["lines"][at + longest[at]] - onsets["lines"][at]) / BAR,
+            line_bits=best["line_bits"].value,
+            texture_bits=best["texture_bits"].value,
+            skeleton_bits=best["skeleton_bits"].value,
+            passage_notes=passage.score,
+            ngram_share=_share(longest >= NGRAM - 1, _whole(own["lines"], NGRAM - 1)),
+            two_bar_share=_two_bars(own["texture"], found["texture"].length.max(axis=1)),
+            passage_lcs=passages.lcs(ours, theirs) / size,
+            edit_distance=passages.edit_distance(ours, theirs) / size if len(ours) else 1.0,
+        )
+        return Nearness(figures, tuple(best.values()), tuple(spans))
+
+    def _bits(self, name: str, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """Information of each match, float64 like `length`."""
+        one = self.suffixes[name]
+        share = np.maximum(one.count(tokens), 1) / max(len(one), 1)
+        total = np.concatenate([[0.0], np.cumsum(np.where(tokens == 0, 0.0, -np.log2(share)))])
+        places = np.arange(len(tokens))[:, None]
+        return np.where(length > 0, total[np.minimum(places + length, len(tokens))] - total[places], 0.0)
+
+    def _spans(self, name: str, matches: Matches, bits: np.ndarray, onsets: np.ndarray) -> list[Span]:
+        """The most telling match from each place of a stream."""
+        column = bits.argmax(axis=1)
+        places = np.arange(len(bits))
+        figure = "line_bits" if name == "lines" else f"{name}_bits"
+        length, value = matches.length[places, column], bits[places, column]
+        result = []
+        # What lies inside the match of the place before says nothing new.
+        fresh = np.append(True, places[1:] + length[1:] > places[:-1] + length[:-1])
+        for i in np.flatnonzero(fresh | (value == value.max())).tolist():
+            reach = int(length[i]) if name == "lines" else max(int(length[i]) - 1, 0)
+            end = int(onsets[min(i + reach, len(onsets) - 1)]) + (0 if name == "lines" else GRID)
+            owner = int(matches.owner[i, column[i]]) if value[i] > 0 else -1
+            at = int(matches.position[i, column[i]])
+            result.append(Span(figure, float(value[i]), int(onsets[i]), end, owner, at))
+        best = max(result, key=lambda span: span.value)
+        # Only the best one's place is looked up: lines must be drawn again for it.
+        at = self._onset(name, best.owner, best.at) if best.owner >= 0 else 0
+        result[result.index(best)] = replace(best, at=at)
+        return result
+
+    def _onset(self, name: str, owner: int, position: int) -> int:
+        """The grid step at which a token of a training piece lies."""
+        return int(self._onsets(name, owner, np.array([position]))[0])
+
+    def _onsets(self, name: str, owner: int, position: np.ndarray) -> np.ndarray:
+        place = position - self.suffixes[name].offsets[owner]
+        if name == "texture":
+            return place // 2 * GRID
+        if name == "skeleton":
+            return place % self._beats(np.array([owner]))[0] * GRID
+        piece = self.piece(owner)
+        return piece.start[lines(piece)[1]][place]
+
+    def _beats(self, owner: np.ndarray) -> np.ndarray:
+        offsets = self.suffixes["texture"].offsets
+        return np.maximum((offsets[owner + 1] - offsets[owner]) // 2, 1)
+
+    def _candidates(
+        self, name: str, matches: Matches, bits: np.ndarray, onsets: np.ndarray
+    ) -> set[tuple[int, int, int, int]]:
+        """(training piece, shift, begin, end) of alignments worth trying; shift, begin and end in grid steps."""
+        flat = bits.reshape(-1)
+        places = np.repeat(np.arange(len(bits)), bits.shape[1])
+        owner, position, length = (x.reshape(-1) for x in (matches.owner, matches.position, matches.length))
+        top = np.argsort(-flat, kind="stable")
+        chosen: list[int] = []
+        if name == "lines":
+            seen: set[int] = set()
+            for i in top[: 8 * matches.owner.shape[1]].tolist():
+                if flat[i] > 0 and int(owner[i]) not in seen and len(seen) < CANDIDATES:
+                    seen.add(int(owner[i]))
+                    chosen.append(i)
+            begins = {i: self._onset(name, int(owner[i]), int(position[i])) for i in chosen}
+        else:
+            place = position - self.suffixes[name].offsets[owner]
+            step = place // 2 if name == "texture" else place % self._beats(owner)
+            shift = step * GRID - onsets[places]
+            key = owner * 2**24 + shift + 2**23
+            kinds, group = np.unique(key, return_inverse=True)
+            votes = np.bincount(group, flat)
+            first = np.full(len(kinds), -1)
+            first[group[top[::-1]]] = top[::-1]
+            strongest = first[np.argsort(-votes, kind="stable")[:CANDIDATES]].tolist()
+            longest = list(dict.fromkeys(first[group[top[: 4 * CANDIDATES]]].tolist()))[:CANDIDATES]
+            chosen = [i for i in dict.fromkeys(strongest + longest) if flat[i] > 0]
+            begins = {i: int(shift[i] + onsets[places[i]]) for i in chosen}
+        result = set()
+        for i in chosen:
+            begin = int(onsets[places[i]])
+            end = int(onsets[min(places[i] + length[i], len(onsets) - 1)]) + GRID
+            result.add((int(owner[i]), begins[i] - begin, begin, max(end, begin + GRID)))
+        return result
+
+    def _passage(self, piece: Gridded, tried: set[tuple[int, int, int, int]]) -> tuple[passages.Passage, int]:
+        """The best aligned passage among candidates, and the training piece that it lies in (-1 for none)."""
+        best, nearest = passages.NOTHING, -1
+        for owner, shift, begin, end in sorted(tried):
+            other = self.piece(owner)
+            semitones = passages.transposition(piece, other, shift, begin, end)
+            if semitones is None:
+                continue
+            passage = passages.align(piece, other, shift, semitones)
+            if passage.score > best.score:
+                best, nearest = passage, owner
+        return best, nearest
+
+    def _sides(self, piece: Gridded, passage: passages.Passage, owner: int) -> tuple[np.ndarray, np.ndarray]:
+        if owner < 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        length = passage.end - passage.begin
+        ours = passages.pitches(piece, passage.begin, passage.end) + passage.transposition
+        return ours, passages.pitches(self.piece(owner), passage.at, passage.at + length)
+
+
+def _whole(tokens: np.ndarray, width: int) -> np.ndarray:
+    """Whether no separator lies among the `width` tokens from each place, bool like `tokens`."""
+    zeros = np.concatenate([[0], np.cumsum(np.append(tokens == 0, np.ones(width, bool)))])
+    places = np.arange(len(tokens))
+    return zeros[places + width] == zeros[places]
+
+
+def _share(hit: np.ndarray, counted: np.ndarray) -> float:
+    return float((hit & counted).sum() / counted.sum()) if counted.any() else 0.0
+
+
+def _two_bars(tokens: np.ndarray, length: np.ndarray) -> float:
+    """Share of two-bar windows, one at each bar, that match as a whole; windows without an onset do not count."""
+    begins = np.arange(0, len(tokens) - WINDOW, 2 * BAR // GRID)
+    counted = np.array([np.any(tokens[b : b + WINDOW : 2] > 2) for b in begins.tolist()], bool)
+    return _share(length[begins] >= WINDOW, counted) if len(begins) else 0.0

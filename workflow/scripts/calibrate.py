@@ -1,0 +1,33 @@
+"""Index a representation's training pieces, and say how near unseen real music comes to them."""
+
+import argparse
+from pathlib import Path
+
+from dalsegno.copying.calibrate import training_notes, unseen, write_unseen
+from dalsegno.copying.index import TrainingIndex
+from dalsegno.copying.streams import gridded
+from dalsegno.data import split
+from dalsegno.provenance import recording
+from dalsegno.representations.base import FILES, Packed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
+    parser.add_argument("--tokens", type=Path, required=True, help="folder of packed tokens")
+    parser.add_argument("--split", type=Path, required=True, help="split.csv")
+    arguments = parser.parse_args()
+    index_path, null_path = (arguments.request.with_name(name) for name in ("index.safetensors", "null.csv"))
+    inputs = [arguments.split, *(arguments.tokens / name for name in FILES)]
+    with recording(arguments.request, inputs, [index_path, null_path]) as spec:
+        packed = Packed(arguments.tokens)
+        train = training_notes(packed)
+        index = TrainingIndex.of(gridded(piece) for piece in train)
+        index.save(index_path)
+        family = {row.piece: row.family for row in split.read(arguments.split)}
+        excerpts = [(first, last) for first, last in spec["excerpts"]]
+        write_unseen(null_path, unseen(index, packed, train, family, excerpts))
+
+
+if __name__ == "__main__":
+    main()
