@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dalsegno.metrics.bootstrap import Estimate
-from dalsegno.metrics.rows import COLUMNS, Identity, format_number, read_rows, write_rows
+from dalsegno.metrics.rows import COLUMNS, CONTRACT, Identity, format_number, read_rows, write_rows
 
 IDENTITY = Identity(study="s", dataset="d", run="d-r-m-s0", representation="r", model="m", seed="0")
 
@@ -41,3 +41,12 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("run,value\na,1\n")
     with pytest.raises(ValueError, match="expected the columns study, run"):
         read_rows(tmp_path / "m.csv")
+
+
+def test_a_studys_table_has_the_columns_that_others_rely_on(tmp_path: Path) -> None:
+    rows = [Identity("s", "d").row("m", "u", Estimate(math.nan, math.nan, math.nan, 3, "undefined: 3 pieces"))]
+    write_rows(tmp_path / "metrics.csv", rows, CONTRACT)
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == (
+        "study,run,dataset,representation,model,seed,sampler,split,metric,unit,value,ci_low,ci_high,n"
+    )
+    assert read_rows(tmp_path / "metrics.csv")[0].note == ""

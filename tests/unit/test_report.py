@@ -26,7 +26,7 @@ from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
-from dalsegno.metrics.rows import Identity, read_rows, write_rows
+from dalsegno.metrics.rows import CONTRACT, Identity, read_rows, write_rows
 from dalsegno.metrics.scores import PieceScore
 from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
@@ -56,9 +56,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     tables = []
     rows, histograms = control(corpus, split, QUICK, "tiny", "d", bars=4, count=2, resamples=100)
     rows += [replace(row, representation="voices") for row in rows if row.model == "held_out"]
-    write_rows(root / "controls.csv", rows)
-    write_histograms(root / "controls.json", histograms)
-    tables.append(root / "controls.csv")
+    (root / "controls").mkdir()
+    write_rows(root / "controls" / "metrics.csv", rows)
+    write_histograms(root / "controls" / "histograms.json", histograms)
+    tables.append(root / "controls" / "metrics.csv")
     runs, curves, measures, samples, specs = [], {}, {}, {}, {}
     for model, nll in NLL.items():
         for seed in (0, 1):
@@ -95,14 +96,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             samples[name, "free"] = folder
             sampled = replace(identity, sampler="free")
             rows, histograms = measure(folder / "notes.parquet", 2, corpus, split, QUICK, sampled, 4, 100)
-            write_rows(folder / "measure.csv", rows)
+            write_rows(folder / "metrics.csv", rows)
             measures[name, "free"] = folder / "histograms.json"
             write_histograms(measures[name, "free"], histograms)
-            tables += [folder / "likelihood.csv", folder / "measure.csv"]
+            tables += [folder / "likelihood.csv", folder / "metrics.csv"]
     scores = {("d", "voices", model): [pieces_of(nll)] for model, nll in NLL.items()}
     write_comparisons(root / "comparisons.csv", compare(scores, resamples=200))
     collected = collect(tables)
-    write_rows(root / "metrics.csv", collected)
+    write_rows(root / "metrics.csv", collected, CONTRACT)
     write_runs(root / "runs.csv", runs)
     write_verdicts(
         root / "gate.json", check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
@@ -123,7 +124,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         measures=measures,
         samples=samples,
         references={"d": references},
-        controls={"d": root / "controls.json"},
+        controls={"d": root / "controls" / "histograms.json"},
         corpora={"d": corpus},
         splits={"d": split},
         representations={("d", "voices"): packed},

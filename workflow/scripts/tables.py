@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dalsegno.metrics.comparisons import compare, write_comparisons
-from dalsegno.metrics.rows import write_rows
+from dalsegno.metrics.rows import CONTRACT, write_rows
 from dalsegno.metrics.scores import read_scores
 from dalsegno.provenance import recording
 from dalsegno.reporting.tables import collect, make_run, write_runs
@@ -31,7 +31,7 @@ def main() -> None:
             runs.append(make_run(**row, summary=summary))
             key = (row["dataset"], row["representation"], row["model"])
             scores.setdefault(key, []).append(read_scores(pieces))
-        write_rows(arguments.metrics, collect(arguments.rows))
+        write_rows(arguments.metrics, collect(arguments.rows), CONTRACT)
         write_runs(arguments.runs, runs)
         write_comparisons(arguments.comparisons, compare(scores, **spec["evaluation"]))
 

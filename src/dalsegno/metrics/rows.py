@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -40,6 +40,8 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+CONTRACT = COLUMNS[:-1]
+"""The columns of a study's `metrics.csv`, which others rely on; a job's own has the note besides."""
 NUMBERS = ("value", "ci_low", "ci_high")
 
 
@@ -81,16 +83,16 @@ def format_number(value: float) -> str:
     return "" if math.isnan(value) else repr(float(f"{value:.10g}"))
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows, sorted, as CSV."""
+def write_rows(path: Path, rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> None:
+    """Write rows, sorted, as CSV with the given columns."""
     # NaN compares with nothing: sort by what the file will hold.
     cells = sorted(
-        [format_number(getattr(row, name)) if name in NUMBERS else str(getattr(row, name)) for name in COLUMNS]
+        [format_number(getattr(row, name)) if name in NUMBERS else str(getattr(row, name)) for name in columns]
         for row in rows
     )
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(columns)
         writer.writerows(cells)
 
 
@@ -102,12 +104,12 @@ def read_rows(path: Path) -> list[Row]:
     """
     with open(path, newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: expected the columns {', '.join(COLUMNS)}")
+        if tuple(reader.fieldnames or ()) not in (COLUMNS, CONTRACT):
+            raise ValueError(f"{path}: expected the columns {', '.join(CONTRACT)}")
         return [_parse(row) for row in reader]
 
 
 def _parse(cells: dict[str, str]) -> Row:
     numbers = [float(cells[name]) if cells[name] else math.nan for name in NUMBERS]
     names = [cells[name] for name in COLUMNS if name not in (*NUMBERS, "n", "note")]
-    return Row(*names, *numbers, n=int(cells["n"]), note=cells["note"])  # type: ignore[arg-type, misc]
+    return Row(*names, *numbers, n=int(cells["n"]), note=cells.get("note", ""))  # type: ignore[arg-type, misc]

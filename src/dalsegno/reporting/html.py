@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
 
 def render(inputs: ReportInputs) -> str:
     """The report as text."""
-    every = read_rows(inputs.metrics)
+    every = _annotated(read_rows(inputs.metrics), inputs)
     rows = [row for row in every if row.metric not in judge.METRICS]
     runs = read_runs(inputs.runs)
     comparisons = read_comparisons(inputs.comparisons)
@@ -108,6 +108,16 @@ def render(inputs: ReportInputs) -> str:
         modules=modules,
         versions=versions(),
     )
+
+
+def _annotated(rows: Sequence[Row], inputs: ReportInputs) -> list[Row]:
+    """The rows with the notes that the measuring jobs wrote; the study's table has none."""
+
+    def key(row: Row) -> tuple[str, ...]:
+        return (row.run, row.dataset, row.representation, row.model, row.sampler, row.split, row.metric)
+
+    notes = {key(row): row.note for path in inputs.measured() for row in read_rows(path) if row.note}
+    return [replace(row, note=notes.get(key(row), "")) for row in rows]
 
 
 def _numbering() -> Callable[[str], Markup]:

@@ -86,6 +86,10 @@ class ReportInputs:
             samples_per_run=document["report"]["samples"],
         )
 
+    def measured(self) -> list[Path]:
+        """The `metrics.csv` beside every `histograms.json`."""
+        return [path.with_name("metrics.csv") for path in [*self.measures.values(), *self.controls.values()]]
+
     def files(self) -> list[Path]:
         """Every file that the report may read."""
         single = [self.metrics, self.runs, self.comparisons, *([self.gate] if self.gate else [])]
@@ -98,4 +102,4 @@ class ReportInputs:
             single += [folder / name for folder in folders.values() for name in names]
         for folder in [*self.samples.values(), *self.references.values()]:
             single += [path for path in folder.iterdir() if path.suffix in (".parquet", ".mid", ".flac")]
-        return sorted(single)
+        return sorted([*single, *self.measured()])
