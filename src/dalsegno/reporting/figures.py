@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,29 +135,34 @@ def dots(
 def frontier(
     points: Sequence[tuple[str, Point]], controls: Sequence[tuple[str, Point]], labels: Sequence[str], alt: str
 ) -> str:
-    """Named points in a plane, best at the upper right; a line joins those that none beats in both directions."""
+    """Points in a plane, best at the upper right; a line joins those that none beats in both directions.
+
+    Points that lie together share a number; the numbers are explained below the axes, where no two names can collide.
+    """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _axes(3.4)
-        everything = [point for _, point in [*points, *controls]]
-        middle = (min(point.x for point in everything) + max(point.x for point in everything)) / 2
-        for marked, face in ((points, "full"), (controls, "none")):
-            names: dict[tuple[float, float], list[str]] = {}
-            for name, point in marked:
-                ink = colour(point.index) if face == "full" else MUTED
-                axes.plot([point.x], [point.y], "o" if face == "full" else "D", color=ink, fillstyle=face, markersize=5)
-                names.setdefault((round(point.x, 2), round(point.y, 2)), []).append(name)
-            for (x, y), together in names.items():
-                side = -1 if x > middle else 1
-                axes.annotate(
-                    ", ".join(together),
-                    (x, y),
-                    xytext=(6 * side, 0),
-                    textcoords="offset points",
-                    ha="right" if x > middle else "left",
-                    va="center",
-                    fontsize=7.5,
-                    color=MUTED,
-                )
+        named = [(name, point, "o") for name, point in points] + [(name, point, "D") for name, point in controls]
+        span_x, span_y = (
+            max(values) - min(values) or 1.0 for values in zip(*((p.x, p.y) for _, p, _ in named), strict=True)
+        )
+        clusters: list[tuple[float, float, list[str]]] = []
+        for name, point, _ in sorted(named, key=lambda one: (-one[1].x, -one[1].y, one[0])):
+            near = (c for c in clusters if abs(c[0] - point.x) < 0.06 * span_x and abs(c[1] - point.y) < 0.08 * span_y)
+            cluster = next(near, None)
+            if cluster is None:
+                clusters.append((point.x, point.y, [name]))
+            else:
+                cluster[2].append(name)
+        key = [
+            textwrap.fill(f"{number}  {', '.join(names)}", 78, subsequent_indent="    ")
+            for number, (_, _, names) in enumerate(clusters, 1)
+        ]
+        figure, axes = _axes(3.2 + 0.13 * sum(line.count("\n") + 1 for line in key))
+        for _, point, marker in named:
+            ink, face = (colour(point.index), "full") if marker == "o" else (MUTED, "none")
+            axes.plot([point.x], [point.y], marker, color=ink, fillstyle=face, markersize=5)
+        for number, (x, y, _) in enumerate(clusters, 1):
+            axes.annotate(str(number), (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8, color=INK)
+        figure.supxlabel("\n".join(key), x=0.02, ha="left", fontsize=7.5, color=MUTED)
         edge = [one for _, one in points if not any(o.x >= one.x and o.y >= one.y and o != one for _, o in points)]
         edge = sorted(edge, key=lambda point: (point.x, -point.y))
         axes.plot([point.x for point in edge], [point.y for point in edge], color=LINE, linewidth=1, zorder=0)
