@@ -12,7 +12,7 @@ import pytest
 import symusic
 
 from dalsegno.data import corpus, manifest
-from dalsegno.data.options import FolderSource, Music21Source
+from dalsegno.data.options import FolderSource, Labels, Music21Source
 from dalsegno.data.quarantine import Failure, call_on_files
 from dalsegno.data.read_midi import read
 from dalsegno.data.tables import NOTE_COLUMNS, Corpus, Entry, Music, write_corpus
@@ -95,6 +95,49 @@ def test_the_midi_reader_gives_the_notes_that_symusic_holds(tmp_path: Path) -> N
     assert notes.dtype == np.int32
     assert sorted(map(tuple, notes.tolist())) == sorted(wanted)
     assert len(wanted) > 90
+
+
+def labelled(folder: Path, **options: object) -> FolderSource:
+    return FolderSource(kind="folder", path=str(folder), labels=Labels.model_validate(options))
+
+
+def test_a_table_of_labels_reaches_its_pieces(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "labels.csv").write_text(
+        "path,composer,set,mood\ndeep/a.MIDI,Anna,2,\nb.mid,Bert,1,calm\ngone.mid,Carl,3,calm\n"
+    )
+    corpus.build(labelled(folder, group=["composer", "set"], columns=["mood"]), 1.0, tmp_path / "out", jobs=1)
+    assert [tuple(row.values()) for row in pq.read_table(tmp_path / "out" / "labels.parquet").to_pylist()] == [
+        (0, "group", "Bert | 1"),
+        (0, "mood", "calm"),
+        (1, "group", "Anna | 2"),
+    ]
+    assert "labels.csv," in (tmp_path / "out" / "rejects.csv").read_text()
+    told = capsys.readouterr().err
+    assert "1 rows without their file (first: gone.mid)" in told
+    assert "files without a row (first: broken.mid)" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "told"),
+    [
+        (
+            {"path": "file"},
+            "path,a\nb.mid,1\n",
+            r"labels.csv has no column 'file' \(labels.path\); its columns: path, a",
+        ),
+        ({"group": "b"}, "path,a\nb.mid,1\n", r"no column 'b' \(labels.group\)"),
+        ({"columns": ["c"]}, "path,a\nb.mid,1\n", r"no column 'c' \(labels.columns\)"),
+        ({}, "path,a\nb.mid,1\nb.mid,2\n", "line 3: b.mid is named twice in 'path'"),
+        ({}, "path,a\n/x/b.mid,1\n", "no row of the column 'path' is the path of a music file"),
+        ({"file": "other.csv"}, "path\nb.mid\n", "no file other.csv: correct labels.file"),
+    ],
+)
+def test_mistakes_in_a_table_of_labels_are_named(
+    folder: Path, tmp_path: Path, options: dict[str, object], content: str, told: str
+) -> None:
+    (folder / "labels.csv").write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        corpus.build(labelled(folder, **options), 1.0, tmp_path / "out", jobs=1)
 
 
 def test_labels_of_the_files_stand_sorted_beside_the_notes(tmp_path: Path) -> None:

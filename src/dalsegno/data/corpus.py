@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from dalsegno.data.labels import LabelTable, read_labels
 from dalsegno.data.manifest import SourceFile, list_source, sha256
 from dalsegno.data.options import FolderSource, Source
 from dalsegno.data.quarantine import Failure, Progress, call_on_files
@@ -45,13 +48,16 @@ def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root:
 def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2) -> None:
     """Like `build`, of the given files of `source`."""
     licence = source.licence if isinstance(source, FolderSource) else "public domain (Bach); encoding: music21 corpus"
+    labels = _labels(source, files)
     digests: dict[int, str] = {}
     rejects: list[Reject] = []
     readable: dict[str, list[int]] = {}
     for index, file in enumerate(files):
         try:
             digests[index] = sha256(file.location)
-            if file.format is None:
+            if isinstance(source, FolderSource) and source.labels and file.path == source.labels.file:
+                rejects.append(Reject(file.path, digests[index], "list", "the table of labels"))
+            elif file.format is None:
                 reason = f"not a music file (its name does not end in {' or '.join(SUFFIXES)})"
                 rejects.append(Reject(file.path, digests[index], "list", reason))
             else:
@@ -68,12 +74,27 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
             if isinstance(result, Failure):
                 rejects.append(Reject(file.path, digests[index], "parse", result.reason))
             else:
-                entries.append(Entry(file.piece, file.path, digests[index], licence, result))
+                music = replace(result, labels=result.labels + labels.rows.get(file.path, ()))
+                entries.append(Entry(file.piece, file.path, digests[index], licence, music))
             progress.show(len(entries) + len(rejects))
     _check(files, entries, rejects, max_rejects)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_corpus(folder, entries, rejects)
+
+
+def _labels(source: Source, files: Sequence[SourceFile]) -> LabelTable:
+    """The labels of a source's table; what the table and the files do not share is counted on stderr."""
+    if not isinstance(source, FolderSource) or source.labels is None:
+        return LabelTable({}, [], [])
+    location = next((file.location for file in files if file.path == source.labels.file), None)
+    if location is None:
+        raise FileNotFoundError(f"the source has no file {source.labels.file}: correct labels.file")
+    labels = read_labels(source.labels, location, [file.path for file in files if file.format])
+    for what, paths in (("rows without their file", labels.missing), ("files without a row", labels.unlabelled)):
+        if paths:
+            print(f"{source.labels.file}: {len(paths)} {what} (first: {paths[0]})", file=sys.stderr)
+    return labels
 
 
 def _check(files: Sequence[SourceFile], entries: Sequence[Entry], rejects: Sequence[Reject], limit: float) -> None:
