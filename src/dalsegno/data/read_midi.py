@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,8 +32,7 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
         # The rest of symusic's message depends on what stands in memory behind the file.
         raise ValueError("a track chunk is malformed (symusic)") from error
     tracks = [track for track in score.tracks if len(track.notes)]
-    blocks = [_block(index, track) for index, track in enumerate(tracks)]
-    notes = np.concatenate(blocks) if blocks else np.zeros((0, len(NOTE_COLUMNS)), np.int32)
+    notes = _rows(tracks)
     if not len(notes):
         raise ValueError("no notes")
     return Music(
@@ -49,16 +49,23 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
     )
 
 
-def _block(index: int, track: Any) -> np.ndarray:
-    """The rows of one track, in `NOTE_COLUMNS`; a Python object a note would take most of the reader's time."""
-    columns = track.notes.numpy() | {"track": index, "program": DRUMS if track.is_drum else track.program}
-    columns["start"] = columns["time"]
-    rows = np.empty((len(columns["start"]), len(NOTE_COLUMNS)), np.int32)
-    for position, name in enumerate(NOTE_COLUMNS):
-        rows[:, position] = columns[name]
-    return rows[
-        (columns["duration"] > 0) & (columns["start"] >= 0) & (columns["pitch"] >= 0) & (columns["pitch"] <= 127)
-    ]
+def _rows(tracks: Sequence[Any]) -> np.ndarray:
+    """The notes of symusic's tracks, in `NOTE_COLUMNS`; a Python object a note would take most of the reader's time."""
+    rows = np.empty((sum(len(track.notes) for track in tracks), len(NOTE_COLUMNS)), np.int32)
+    first = 0
+    for index, track in enumerate(tracks):
+        columns = track.notes.numpy()
+        block = rows[first : first + len(columns["time"])]
+        block[:, 0] = index
+        block[:, 1] = columns["time"]
+        block[:, 2] = columns["pitch"]
+        block[:, 3] = columns["duration"]
+        block[:, 4] = DRUMS if track.is_drum else track.program
+        block[:, 5] = columns["velocity"]
+        first += len(block)
+    _, start, pitch, duration, _, _ = rows.T
+    kept = (duration > 0) & (start >= 0) & (pitch >= 0) & (pitch <= 127)
+    return rows if kept.all() else rows[kept]
 
 
 def _check_chunks(content: bytes) -> None:
