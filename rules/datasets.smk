@@ -1,7 +1,29 @@
+rule fetch:
+    """Fetch an archive from its addresses, or take it from the shared cache."""
+    input:
+        request=request("fetch"),
+    output:
+        archive=made("fetch", "archive"),
+        record=record("fetch"),
+    log:
+        log_file("fetch"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("fetch"),
+        code=code("fetch"),
+        lock=PLAN.lock,
+        # Another mirror is no reason to fetch the same bytes again: what counts of a source stands in spec.
+        source=lambda wildcards, output: PLAN.source_document(wildcards.dataset),
+    shell:
+        "python workflow/scripts/fetch.py --request {input.request:q} --source {params.source:q} 2>&1 | tee {log:q}"
+
+
 rule corpus:
-    """Parse a source into note tables; what cannot be read is listed with its reason."""
+    """Parse a source into tables; what cannot be read is listed with its reason."""
     input:
         request=request("corpus"),
+        fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
     output:
         **{table.replace(".", "_"): made("corpus", table) for table in CORPUS},
         record=record("corpus"),

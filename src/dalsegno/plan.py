@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
-from dalsegno.data.manifest import digest, list_source, source_files
-from dalsegno.data.options import TableSplit
-from dalsegno.data.readers import READERS
+from dalsegno.data.manifest import content_digest, list_source
+from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
+from dalsegno.data.readers import PARTS, READERS, SUFFIXES
 from dalsegno.metrics.registry import METRICS
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
@@ -26,6 +26,7 @@ from dalsegno.study import Run, Study, StudyError, expand, nearest
 from dalsegno.training.options import LOOP
 
 FOLDERS = {
+    "fetch": "sources/{dataset}",
     "corpus": "corpora/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
@@ -42,6 +43,9 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+PLACES = {"path", "addresses", "sha256", "size"}
+"""The keys of a source that say where its content lies, or only check it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -124,19 +128,37 @@ class Plan:
         return max(self.study.report.samples, 1)
 
     def source_path(self, dataset: str) -> str:
-        """The folder of a dataset's files, or an empty string where a package holds them."""
-        return getattr(self.study.datasets[dataset].source, "path", "")
+        """The folder or archive of a dataset's files, or an empty string where a package holds them."""
+        source = self.study.datasets[dataset].source
+        if _fetched(source):
+            return f"{self.folder('fetch', dataset=dataset)}/archive"
+        return getattr(source, "path", "")
+
+    def source_document(self, dataset: str) -> str:
+        """A dataset's source as canonical JSON, with the places that its spec leaves out."""
+        return provenance.canonical(_dump(self.study.datasets[dataset].source))
+
+    def fetched(self, dataset: str) -> list[str]:
+        """The archive that a job fetches for a dataset; none for other sources."""
+        return [self.source_path(dataset)] if _fetched(self.study.datasets[dataset].source) else []
 
     def spec(self, stage: str, **wildcards: str) -> dict[str, Any]:
         """Everything that changes a job's output, except code and library versions."""
         study = self.study
         if stage in ("tables", "gate", "report"):
             return {"stage": stage, **self._study_spec(stage)}
+        if stage == "fetch":
+            archive = study.datasets[wildcards["dataset"]].source
+            assert isinstance(archive, ArchiveSource)
+            # Where a checksum is declared, it does not count where the bytes come from.
+            return {"stage": stage} | (
+                {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
+            )
         if stage in ("corpus", "split", "represent", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
-            # A folder's files count by content; where they lie does not.
-            source = dataset.source.model_dump(mode="json", exclude={"path"})
+            # Files count by content; where they lie does not.
+            source = dataset.source.model_dump(mode="json", exclude=PLACES)
             spec: dict[str, Any] = {
                 "stage": stage,
                 "source": source,
@@ -205,8 +227,7 @@ class Plan:
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
         if stage == "corpus":
-            files = list_source(self.study.datasets[wildcards["dataset"]].source)
-            extra += sorted({_module(READERS[file.format]) for file in files if file.format})
+            extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":
@@ -240,10 +261,10 @@ class Plan:
         """Digest of the content of a dataset's files."""
         if dataset not in self._digests:
             try:
-                files = source_files(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
+                content = content_digest(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
             except FileNotFoundError as error:
                 raise StudyError(f"datasets.{dataset}.source: {error}") from None
-            self._digests[dataset] = digest(files)
+            self._digests[dataset] = content
         return self._digests[dataset]
 
     def _table(self, dataset: str) -> str:
@@ -292,10 +313,11 @@ class Plan:
             "run sampler": list(self.sampled),
             "": [()],
         }
+        fetched = [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)]
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
             for stage in FOLDERS
-            for values in rows[" ".join(_names(stage))]
+            for values in (fetched if stage == "fetch" else rows[" ".join(_names(stage))])
         ]
 
     def _request(self, job: Job) -> provenance.Request:
@@ -365,6 +387,23 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
 def _names(stage: str) -> list[str]:
     """The wildcards of a stage, in the order of its folder."""
     return [part[1:-1] for part in FOLDERS[stage].split("/") if part.startswith("{") and part != "{study}"]
+
+
+def _readers(source: Source) -> list[str]:
+    """The modules of the readers that a source's files may need."""
+    if isinstance(source, Content) and source.format is not None:
+        formats = {source.format}
+    elif isinstance(source, ArchiveSource):
+        # What an archive holds is known only when it is there.
+        formats = set(SUFFIXES.values())
+    else:
+        formats = {file.format for file in list_source(source) if file.format is not None}
+    return sorted({_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry})
+
+
+def _fetched(source: Source) -> bool:
+    """Whether a job fetches the source before it is read."""
+    return isinstance(source, ArchiveSource) and source.path is None
 
 
 def _module(entry: str) -> str:

@@ -10,11 +10,16 @@ import importlib.util
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from dalsegno.data.options import FolderSource, Music21Source
+from dalsegno.data.options import ArchiveSource, Content, FolderSource, Music21Source, Source
 from dalsegno.data.readers import format_of
+
+Listed = FolderSource | Music21Source
+"""The sources whose files can be listed before any job runs."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class SourceFile:
     format: str | None
 
 
-def list_source(source: FolderSource | Music21Source, root: Path = Path()) -> list[SourceFile]:
+def list_source(source: Listed, root: Path = Path()) -> list[SourceFile]:
     """The files of `source`, sorted by path; a relative folder is taken from `root`.
 
     Raises:
@@ -49,45 +54,79 @@ def list_source(source: FolderSource | Music21Source, root: Path = Path()) -> li
         raise FileNotFoundError(
             f"the source folder {source.path} does not exist: correct `path` or unpack the music there"
         )
+    files = list_folder(folder, source)
+    if not files:
+        wanted = "" if source.include == ["*"] and not source.exclude else " of `include` and `exclude`"
+        raise FileNotFoundError(f"the source folder {source.path} holds no file{wanted}: put the music there")
+    return files
+
+
+def list_folder(folder: Path, content: Content) -> list[SourceFile]:
+    """The files below `folder` that `content` includes, sorted by path; hidden ones are passed over."""
     paths = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths += [Path(parent, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    if not paths:
-        raise FileNotFoundError(f"the source folder {source.path} is empty: put MIDI files (*.mid, *.midi) there")
-    paths.sort()
-    stems = Counter(_stem(path) for path in paths if format_of(path))
+    table = content.labels.file if content.labels else None
+    paths = sorted(path for path in paths if path == table or _included(path, content))
+    formats = {path: None if path == table else content.format or format_of(path) for path in paths}
+    stems = Counter(_stem(path) for path in paths if formats[path])
     return [
-        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, format_of(path))
+        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, formats[path])
         for path in paths
     ]
 
 
-def source_files(source: FolderSource | Music21Source, root: Path, cache: Path) -> list[tuple[str, str]]:
+def content_digest(source: Source, root: Path, cache: Path) -> str:
+    """What stands for the content of `source` in a spec: cheap, and without a download.
+
+    A folder's or a package's files, an archive's sha256 (declared, or of the local file) or, where nobody has declared
+    one, its addresses.
+
+    Raises:
+        FileNotFoundError: the source is missing or empty.
+    """
+    if not isinstance(source, ArchiveSource):
+        return digest(source_files(source, root, cache))
+    if source.path is None:
+        return source.sha256 or "fetched from " + " ".join(source.addresses)
+    location = Path(root) / source.path
+    if not location.is_file():
+        raise FileNotFoundError(f"the archive {source.path} does not exist: correct `path`")
+    return _remembered([location], cache)[0]
+
+
+def source_files(source: Listed, root: Path, cache: Path) -> list[tuple[str, str]]:
     """(path, sha256) of every file of `source`, sorted by path.
 
     Args:
         cache: a JSON file that remembers the digests of files by path, size and modification time; it is
             written only when it changes and may be deleted at any time.
     """
-    cache = Path(cache)
+    files = list_source(source, root)
+    digests = _remembered([file.location for file in files], Path(cache))
+    return [(file.path, one) for file, one in zip(files, digests, strict=True)]
+
+
+def _remembered(locations: Sequence[Path], cache: Path) -> list[str]:
+    """The sha256 of every file, from `cache` where size and modification time are the same."""
     try:
         known = json.loads(cache.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         known = {}
     fresh = {}
-    result = []
-    for file in list_source(source, root):
-        stat = file.location.stat()
-        key = f"{file.location}|{stat.st_size}|{stat.st_mtime_ns}"
-        fresh[key] = known.get(key) or sha256(file.location)
-        result.append((file.path, fresh[key]))
+    digests = []
+    for location in locations:
+        stat = location.stat()
+        key = f"{location}|{stat.st_size}|{stat.st_mtime_ns}"
+        fresh[key] = known.get(key) or sha256(location)
+        digests.append(fresh[key])
     if any(key not in known for key in fresh):
         cache.parent.mkdir(parents=True, exist_ok=True)
         partial = cache.with_name(f"{cache.name}.{os.getpid()}")
         partial.write_text(json.dumps({**known, **fresh}, sort_keys=True, indent=0) + "\n")
         partial.replace(cache)
-    return result
+    return digests
 
 
 def digest(files: list[tuple[str, str]]) -> str:
@@ -99,6 +138,12 @@ def sha256(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _included(path: str, content: Content) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in content.include) and not any(
+        fnmatchcase(path, pattern) for pattern in content.exclude
+    )
 
 
 def _stem(path: str) -> str:

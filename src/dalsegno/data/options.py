@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from dalsegno.data.readers import READERS
 from dalsegno.options import Section
 
 
@@ -25,16 +26,48 @@ class Labels(Section):
     columns: list[str] | None = Field(None, description="columns to keep; absent: all")
 
 
-class FolderSource(Section):
-    """A folder of MIDI files, searched recursively."""
+class Content(Section):
+    """What a folder or an archive holds."""
 
-    kind: Literal["folder"]
-    path: str = Field(description="folder of MIDI files, absolute or relative to where make runs")
     licence: str = Field("unknown", description="stands in the report and beside every sample")
+    include: list[str] = Field(["*"], description="patterns of paths to read; * stands for / too")
+    exclude: list[str] = Field([], description="patterns of paths to leave out, of those included")
+    format: str | None = Field(None, description="format of all files; absent: each file's suffix says it")
+    options: dict[str, Any] = Field({}, description="what the format's reader asks for, e.g. the columns of notes_csv")
     labels: Labels | None = None
 
+    @field_validator("format")
+    @classmethod
+    def is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in READERS:
+            raise ValueError(f"no format {name!r}; valid: {', '.join(sorted(READERS))}")
+        return name
 
-Source = Annotated[Music21Source | FolderSource, Field(discriminator="kind")]
+
+class FolderSource(Content):
+    """A folder of music files, searched recursively."""
+
+    kind: Literal["folder"]
+    path: str = Field(description="folder of music files, absolute or relative to where make runs")
+
+
+class ArchiveSource(Content):
+    """A zip or tar archive: a file of this machine, or addresses to fetch it from."""
+
+    kind: Literal["archive"]
+    path: str | None = Field(None, description="file of this machine; absent: fetched from the addresses")
+    addresses: list[str] = Field([], description="where it is fetched from: the first that serves it")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the archive; printed by the first fetch")
+    size: int | None = Field(None, gt=0, description="bytes of the archive")
+
+    @model_validator(mode="after")
+    def comes_from_somewhere(self) -> Self:
+        if self.path is None and not self.addresses:
+            raise ValueError("an archive needs a path or addresses")
+        return self
+
+
+Source = Annotated[Music21Source | FolderSource | ArchiveSource, Field(discriminator="kind")]
 
 
 class TableSplit(Section):

@@ -1,4 +1,4 @@
-"""Calls a function on many files in worker processes, so that a bad file costs only itself."""
+"""Makes many calls in worker processes, so that a bad file costs only itself."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class _Worker:
         self.deadline = 0.0
         self.grace = IMPORT_SECONDS
 
-    def give(self, index: int, path: Path, seconds: float) -> None:
+    def give(self, index: int, arguments: tuple[Any, ...], seconds: float) -> None:
         self.index, self.deadline = index, time.monotonic() + seconds + self.grace
         self.grace = 0.0
-        self.pipe.send(str(path))
+        self.pipe.send(arguments)
 
     def stop(self) -> None:
         self.pipe.close()
@@ -48,24 +48,25 @@ class _Worker:
         self.process.join()
 
 
-def call_on_files(
-    function: str, files: Sequence[Path], jobs: int = 2, seconds: float = 60.0
+def call_in_workers(
+    function: str, calls: Sequence[tuple[Any, ...]], jobs: int = 2, seconds: float = 60.0
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (index, result or `Failure`) for each of `files`, in the order in which they are done.
+    """Yield (index, result or `Failure`) for each of `calls`, in the order in which they are done.
 
     Args:
-        function: "package.module:name" of a function of one path; it is imported in the workers only.
+        function: "package.module:name" of a function; it is imported in the workers only.
+        calls: the arguments of each call.
         jobs: worker processes.
-        seconds: time limit of one file; a worker that exceeds it, or dies, is replaced.
+        seconds: time limit of one call; a worker that exceeds it, or dies, is replaced.
     """
     # spawn: a fork of a process that runs threads (JAX in a test session) may hang.
     context = multiprocessing.get_context("spawn")
-    waiting = iter(enumerate(files))
+    waiting = iter(enumerate(calls))
     workers: list[_Worker] = []
     try:
-        for index, path in islice(waiting, jobs):
+        for index, arguments in islice(waiting, jobs):
             workers.append(_Worker(context, function))
-            workers[-1].give(index, path, seconds)
+            workers[-1].give(index, arguments, seconds)
         while workers:
             left = min(worker.deadline for worker in workers) - time.monotonic()
             ready = wait([worker.pipe for worker in workers], max(0.0, left))
@@ -101,18 +102,21 @@ def _receive(worker: _Worker) -> tuple[Any, bool]:
 
 
 def _serve(function: str, pipe: Connection) -> None:
-    """The life of a worker: receive a path, send a result, until the pipe is closed."""
+    """The life of a worker: receive arguments, send a result, until the pipe is closed."""
     module, name = function.split(":")
     call = getattr(importlib.import_module(module), name)
     while True:
         try:
-            path = Path(pipe.recv())
+            arguments = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            result: Any = call(path)
+            result: Any = call(*arguments)
         except Exception as error:
-            text = " ".join(str(error).replace(str(path), path.name).split())
+            text = str(error)
+            for path in (argument for argument in arguments if isinstance(argument, Path)):
+                text = text.replace(str(path), path.name)
+            text = " ".join(text.split())
             name_of_error = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             result = Failure(f"{name_of_error}{text}"[:300] or type(error).__name__)
         pipe.send(result)
