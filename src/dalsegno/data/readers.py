@@ -12,13 +12,19 @@ from typing import Any
 
 READERS: dict[str, str] = {
     "chorale": "dalsegno.data.read_chorale:read",
+    "grid_json": "dalsegno.data.read_grid:read",
     "midi": "dalsegno.data.read_midi:read",
+    "notes_csv": "dalsegno.data.read_notes_csv:read",
+    "piano_roll_mat": "dalsegno.data.read_rolls:read",
 }
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {
+    "grid_json": "dalsegno.data.read_grid:parts",
+    "piano_roll_mat": "dalsegno.data.read_rolls:parts",
+}
 """The formats whose files hold several pieces, and the functions that name them."""
 
-SUFFIXES: dict[str, str] = {".mid": "midi", ".midi": "midi"}
+SUFFIXES: dict[str, str] = {".mat": "piano_roll_mat", ".mid": "midi", ".midi": "midi"}
 """The format that a file's suffix means, in small letters; other files are no music."""
 
 
