@@ -20,7 +20,9 @@ from dalsegno.copying.calibrate import Unseen, read_null, write_unseen
 from dalsegno.copying.index import TrainingIndex
 from dalsegno.copying.streams import gridded
 from dalsegno.data.notes import make_notes
-from dalsegno.gate import check, write_verdicts
+from dalsegno.gate import outputs
+from dalsegno.gate.bounds import check
+from dalsegno.gate.verdicts import of_bound
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
@@ -105,9 +107,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected, CONTRACT)
     write_runs(root / "runs.csv", runs)
-    write_verdicts(
-        root / "gate.json", check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
-    )
+    bounds = check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
+    outputs.write(root, "tiny", [of_bound(one) for one in bounds])
     packed = root / "voices"
     packed.mkdir()
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")

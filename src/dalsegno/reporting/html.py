@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dalsegno.copying import judge
-from dalsegno.gate import CONTROLS
+from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures

@@ -1,12 +1,11 @@
 """A gate never passes in silence."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dalsegno.gate import check, write_verdicts
+from dalsegno.gate.bounds import check
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.rows import Identity, Row
 
@@ -50,11 +49,3 @@ def test_verdicts(gate: dict[str, Any], passed: bool, reason: str) -> None:
 def test_gates_that_say_nothing_are_errors(gate: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="gate"):
         check(ROWS, [gate])
-
-
-def test_written_the_same_way_twice(tmp_path: Path) -> None:
-    verdicts = check(ROWS, [{"metric": "nll", "max": 0.8}, {"metric": "broken", "max": 1}])
-    write_verdicts(tmp_path / "a.json", verdicts)
-    write_verdicts(tmp_path / "b.json", verdicts)
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert '"passed": false' in (tmp_path / "a.json").read_text().splitlines()[1]
