@@ -398,8 +398,8 @@ def of_bound(one: bounds.Verdict) -> Verdict:
     """The verdict of one bound."""
     keys = ("dataset", "representation", "model", "sampler")
     subject = " ".join(str(one.gate[key]) for key in keys if key in one.gate) or "every run"
-    limits = {key: one.gate[key] for key in ("max", "min") if key in one.gate}
-    numbers: dict[str, Any] = {**limits, "value": one.value, "rows": one.rows}
+    numbers: dict[str, Any] = {key: value for key, value in one.gate.items() if key in ("max", "min")}
+    numbers |= {"value": one.value, "rows": one.rows}
     status = "pass" if one.passed else "fail"
     split = one.gate.get("split", "")
     return Verdict("bound", status, subject, one.gate["metric"], one.reason, split, one.unit, numbers=numbers)
