@@ -70,12 +70,17 @@ def _nll(group: Group, run: str, split: str) -> float:
 
 def _refuse_dirty(target: Path) -> None:
     try:
-        done = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=all"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
     except (OSError, subprocess.SubprocessError):
         raise BaselineError("this is no git work tree: a baseline must belong to a commit") from None
     paths = [line[3:] for line in done.stdout.splitlines()]
-    # Git names an untracked folder and not the file in it.
-    dirty = [path for path in paths if path != target.as_posix() and path != f"{target.parent.as_posix()}/"]
+    dirty = [path for path in paths if path != target.as_posix()]
     if dirty:
         raise BaselineError(
             f"the work tree has uncommitted changes ({', '.join(dirty[:3])}{' …' if len(dirty) > 3 else ''}): "

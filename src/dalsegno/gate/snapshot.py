@@ -158,7 +158,7 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
                 "spec": _without(spec, ("labels", "seed", "stage", "members"))
                 | {"names": {key: labels[key] for key in ("dataset", "representation", "model")}},
                 "samplers": {},
-                "splits": {split: _pieces(scores, split) for split in ("valid", "test")},
+                "splits": {split: pieces(scores, split) for split in ("valid", "test")},
                 "runs": {},
             },
         )
@@ -179,7 +179,7 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
             scored=record["inputs"].get(checkpoint, "another file")[:16],
             scores=_file(Path(row["folder"]) / "pieces.csv"),
             valid_nll=_ten(_json(Path(train) / "summary.json")["best_valid_nll"]),
-            splits={split: _scored(scores, split, group["splits"][split].families) for split in ("valid", "test")},
+            splits={split: scored(scores, split, group["splits"][split].families) for split in ("valid", "test")},
             samples=samples,
         )
     return Snapshot(
@@ -231,12 +231,12 @@ def read(path: Path, study: str) -> Snapshot:
         where = ".".join(str(part) for part in first["loc"])
         raise BaselineError(f"{path} is damaged ({where}: {first['msg']}): {remedy}") from None
     for name, group in snapshot.groups.items():
-        for split, pieces in group.splits.items():
-            columns: list[Sequence[Any]] = [pieces.clean, pieces.tokens, pieces.notes, pieces.seconds]
-            columns.append(pieces.changed_tokens)
-            scored = [run.splits[split] for run in group.runs.values() if split in run.splits]
-            columns += [column for one in scored for column in (one.nats, one.changed_nats)]
-            if len(scored) != len(group.runs) or {len(column) for column in columns} != {len(pieces.families)}:
+        for split, below in group.splits.items():
+            columns: list[Sequence[Any]] = [below.clean, below.tokens, below.notes, below.seconds]
+            columns.append(below.changed_tokens)
+            above = [run.splits[split] for run in group.runs.values() if split in run.splits]
+            columns += [column for one in above for column in (one.nats, one.changed_nats)]
+            if len(above) != len(group.runs) or {len(column) for column in columns} != {len(below.families)}:
                 raise BaselineError(f"{path} is damaged ({name}, {split}: columns of unlike length): {remedy}")
     return snapshot
 
@@ -290,7 +290,8 @@ def _facts(stage: str, folder: Path) -> dict[str, float | int | str]:
     }
 
 
-def _pieces(scores: Sequence[PieceScore], split: str) -> Pieces:
+def pieces(scores: Sequence[PieceScore], split: str) -> Pieces:
+    """The families of a split, and what stands below the line of its ratios."""
     own = [score for score in scores if score.split == split]
     families = sorted({score.family for score in own})
     members = {family: [score for score in own if score.family == family] for family in families}
@@ -304,7 +305,8 @@ def _pieces(scores: Sequence[PieceScore], split: str) -> Pieces:
     )
 
 
-def _scored(scores: Sequence[PieceScore], split: str, families: Sequence[str]) -> Scored:
+def scored(scores: Sequence[PieceScore], split: str, families: Sequence[str]) -> Scored:
+    """A run's scores of a split, summed over families."""
     index = {family: i for i, family in enumerate(families)}
     nats, changed = np.zeros(len(families)), np.zeros(len(families))
     for score in scores:
