@@ -102,6 +102,7 @@ def real(tokens: Path, seeds: int) -> None:
             scored=weights,
             scores=weights,
             valid_nll=valid_nll,
+            probes={},
             splits=splits,
             samples={},
         )

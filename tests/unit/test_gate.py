@@ -42,6 +42,7 @@ def document(values: dict[int, float], model: str = "gru", **changes: Any) -> Sn
             "scored": own,
             "scores": own,
             "valid_nll": sum(nats) / sum(tokens),
+            "probes": {"foresight": 0.0, "probability_sum": 1e-6},
             "splits": {"valid": scored, "test": scored},
             "samples": {"free": {"notes": own, "values": {"coverage": [0.5 + nll, 4]}}},
         }
@@ -176,8 +177,10 @@ def test_what_was_scored_must_be_what_was_trained() -> None:
     new = document({0: 0.5, 1: 0.502})
     new.groups["d-r-gru"].runs["d-r-gru-s0"].__dict__["scored"] = "stale"
     new.groups["d-r-gru"].runs["d-r-gru-s1"].__dict__["valid_nll"] = 0.4
+    new.groups["d-r-gru"].runs["d-r-gru-s1"].probes["foresight"] = 0.3
     (one,) = [one for one in judged(new) if one.kind == "check"]
     assert one.status == "fail" and "other weights" in one.reason and "training saw 0.4" in one.reason
+    assert "looks ahead (by 0.3)" in one.reason
 
 
 def test_no_baseline_is_red() -> None:

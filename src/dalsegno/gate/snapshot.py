@@ -71,6 +71,7 @@ class Run(Part):
     Attributes:
         weights: digest of the checkpoint; scored: digest of the checkpoint that was scored; scores: of `pieces.csv`.
         valid_nll: best validation NLL that training saw, nats/token.
+        probes: errors of `dalsegno.metrics.probes`.
     """
 
     seed: int
@@ -78,6 +79,7 @@ class Run(Part):
     scored: str
     scores: str
     valid_nll: float
+    probes: dict[str, float]
     splits: dict[str, Scored]
     samples: dict[str, Sampled]
 
@@ -179,6 +181,7 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
             scored=record["inputs"].get(checkpoint, "another file")[:16],
             scores=_file(Path(row["folder"]) / "pieces.csv"),
             valid_nll=_ten(_json(Path(train) / "summary.json")["best_valid_nll"]),
+            probes=_json(Path(row["folder"]) / "probes.json"),
             splits={split: scored(scores, split, group["splits"][split].families) for split in ("valid", "test")},
             samples=samples,
         )

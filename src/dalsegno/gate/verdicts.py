@@ -12,6 +12,7 @@ from dalsegno import provenance
 from dalsegno.gate import bounds
 from dalsegno.gate.snapshot import Group, Run, Snapshot
 from dalsegno.gate.statistics import Better, Cell, Outcome, judge
+from dalsegno.metrics.probes import TOLERANCE
 from dalsegno.metrics.rows import Row
 from dalsegno.metrics.scores import RATIOS, SPLITS, PieceScore, terms
 
@@ -24,6 +25,10 @@ DEFAULTS: tuple[dict[str, Any], ...] = tuple(
 LOWER = ("near_copied_samples", "near_copied_bars", "longest_match", "ngram_excess", "two_bar_matches")
 HIGHER = ("precision", "recall", "density", "coverage", "diversity")
 ROUNDING = 1e-5  # relative; how far float32 moves a sum of log-probabilities between machines
+PROBES = {
+    "foresight": "scores of notes change when what follows is cut off, so the model looks ahead",
+    "probability_sum": "probabilities do not sum to one",
+}
 PASSING = ("pass", "better", "same", "inconclusive")
 
 
@@ -101,14 +106,20 @@ def checks(now: Snapshot) -> list[Verdict]:
                 problems.append(
                     f"{run_name}: training saw {run.valid_nll:.6g} nats a token on valid, scoring {scored:.6g}"
                 )
+        for run_name, run in group.runs.items():
+            for probe, error in run.probes.items():
+                if not error <= TOLERANCE:
+                    problems.append(f"{run_name}: {PROBES[probe]} (by {error:.3g})")
         weights = [run.weights for run in group.runs.values()]
         if not group.fixed and len(set(weights)) < len(weights):
             problems.append("two seeds have the same weights")
         if problems:
-            found.append(Verdict("check", "fail", name, "trained and scored alike", "; ".join(problems)))
+            found.append(Verdict("check", "fail", name, "sound", "; ".join(problems)))
         else:
-            reason = f"weights of {len(weights)} runs are those trained, and score valid as training did"
-            found.append(Verdict("check", "pass", name, "trained and scored alike", reason))
+            reason = (
+                f"weights of {len(weights)} runs are those trained, and score valid as training did; none looks ahead"
+            )
+            found.append(Verdict("check", "pass", name, "sound", reason))
     return found
 
 
