@@ -141,7 +141,7 @@ def study() -> dict[str, object]:
             },
         },
         "representations": {"voices": {"kind": "voices"}},
-        "samplers": {"free": {"count": 1, "bars": 2, "temperature": 0.9}},
+        "samplers": {"free": {"count": 4, "bars": 4, "temperature": 0.6}},
         "runs": [{"samplers": []}, {"models": ["lstm"], "seeds": [0], "samplers": ["free"]}],
         "metrics": ["note_density"],
         "gates": [],
