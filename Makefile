@@ -1,6 +1,6 @@
 # Dal Segno. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install run dry-run gate test test-slow lint format golden lock snakemake-report benchmarks clean
+.PHONY: help install run dry-run gate baseline test test-slow lint format golden lock snakemake-report benchmarks clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= 2
@@ -34,8 +34,11 @@ run: $(STAMP) ## run the study; only what changed is played again
 dry-run: $(STAMP) ## say which jobs `make run` would run, and why
 	@$(SNAKEMAKE) --dry-run
 
-gate: $(STAMP) ## run the study and fail where it misses one of its gates
+gate: $(STAMP) ## run the study and fail where a gate or its baseline does
 	@$(SNAKEMAKE) gate
+
+baseline: $(STAMP) ## take the study's results as its baseline, config/baselines/<study>.json
+	@$(SNAKEMAKE) baseline
 
 snakemake-report: $(STAMP) ## logs/<study>-snakemake-report.zip, Snakemake's own report with captions
 	@$(SNAKEMAKE) --report logs/$(NAME)-snakemake-report.zip

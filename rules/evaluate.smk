@@ -7,6 +7,7 @@ rule likelihood:
     output:
         metrics=made("likelihood", "metrics.csv"),
         pieces=made("likelihood", "pieces.csv"),
+        probes=made("likelihood", "probes.json"),
         record=record("likelihood"),
     log:
         log_file("likelihood"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from dalsegno import environments, study
+from dalsegno.gate import baseline, outputs
+from dalsegno.gate.snapshot import BaselineError
 from dalsegno.metrics.registry import METRICS
 
 SCHEMA = Path("config/study.schema.json")
@@ -34,6 +36,11 @@ def main() -> int:
     verdict = commands.add_parser("verdict", help="print a gate.json; exit status 1 where a gate failed")
     verdict.add_argument("file", type=Path)
     verdict.set_defaults(act=_verdict)
+
+    accept = commands.add_parser("baseline", help="take a study's snapshot.json as its baseline")
+    accept.add_argument("study")
+    accept.add_argument("snapshot", type=Path)
+    accept.set_defaults(act=_baseline)
 
     arguments = parser.parse_args()
     return int(arguments.act(arguments))
@@ -69,13 +76,18 @@ def _environments(arguments: argparse.Namespace) -> int:
 
 
 def _verdict(arguments: argparse.Namespace) -> int:
-    content = json.loads(arguments.file.read_text())
-    for one in content["verdicts"]:
-        where = " ".join(f"{key}={value}" for key, value in one["gate"].items() if key not in ("metric", "max", "min"))
-        print("pass" if one["passed"] else "FAIL", one["gate"]["metric"], where + ":", one["reason"], one["unit"])
-    passed = sum(one["passed"] for one in content["verdicts"])
-    print(f"{passed} of {len(content['verdicts'])} gates passed")
+    content = json.loads(arguments.file.read_text(encoding="utf-8"))
+    print("\n".join(outputs.lines(content)))
     return int(not content["passed"])
+
+
+def _baseline(arguments: argparse.Namespace) -> int:
+    try:
+        print("\n".join(baseline.make(arguments.snapshot, arguments.study)))
+    except BaselineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -280,16 +280,25 @@ class Plan:
     def _study_spec(self, stage: str) -> dict[str, Any]:
         study = self.study
         if stage == "gate":
-            return {"study": study.study, "gates": [_dump(gate) for gate in study.gates]}
+            baseline = self.root / "config" / "baselines" / f"{study.study}.json"
+            return {
+                "study": study.study,
+                "gates": [_dump(gate) for gate in study.gates],
+                "baseline": provenance.digest(baseline.read_bytes()) if baseline.exists() else None,
+                "places": self._places(("gate", "report", "tables")),
+            }
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
             return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
-        places = [
+        return {"document": _dump(study), "places": self._places(("report",))}
+
+    def _places(self, without: Iterable[str]) -> list[dict[str, str]]:
+        """One row a job: its stage, wildcards and folder."""
+        return [
             {"stage": job.stage, **dict(job.wildcards), "folder": self.folder(job.stage, **dict(job.wildcards))}
             for job in self._jobs()
-            if job.stage != "report"
+            if job.stage not in without
         ]
-        return {"document": _dump(study), "places": places}
 
     def _row(self, run: Run) -> dict[str, Any]:
         """What `runs.csv` says of a run beyond the result of its training."""

@@ -12,7 +12,7 @@ import json
 import types
 import typing
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -74,7 +74,7 @@ class Evaluation(Section):
 
 
 class Gate(Section):
-    """A bound that every row of metrics.csv that agrees with the keys given must keep, seed by seed."""
+    """What a metric must keep: bounds, seed by seed; a margin, against the baseline; or both."""
 
     metric: str
     split: str | None = Field(None, description="valid, test or test_clean")
@@ -84,11 +84,20 @@ class Gate(Section):
     sampler: Name | None = None
     max: float | None = None
     min: float | None = None
+    margin: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?%$")] | Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="tolerated loss against the baseline: 1% of its value, or a number in the metric's unit",
+    )
+    better: Literal["lower", "higher", "same"] | None = Field(
+        None, description="which way is better; the metric's own by default"
+    )
 
     @model_validator(mode="after")
     def bounds_something(self) -> Self:
-        if self.max is None and self.min is None:
-            raise ValueError("a gate needs `max`, `min` or both")
+        if self.max is None and self.min is None and self.margin is None:
+            raise ValueError("a gate needs `max`, `min` or `margin`")
+        if self.better is not None and self.margin is None:
+            raise ValueError("`better` speaks of a `margin`, which is missing")
         return self
 
 

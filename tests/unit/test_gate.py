@@ -1,60 +1,269 @@
-"""A gate never passes in silence."""
+"""The gate against a baseline: its errors, its refusals, and what it writes."""
 
-import math
+from __future__ import annotations
+
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from dalsegno.gate import check, write_verdicts
-from dalsegno.metrics.bootstrap import Estimate
-from dalsegno.metrics.rows import Identity, Row
+from dalsegno.gate import baseline, outputs, snapshot
+from dalsegno.gate.snapshot import BaselineError, Snapshot
+from dalsegno.gate.statistics import Cell, benjamini_hochberg, judge
+from dalsegno.gate.verdicts import Verdict, verdicts
+
+FAMILIES = 12
+CLOSURES = {"d-r-gru": {"dalsegno.training.loop": "new", "dalsegno.models.gru": "same"}, "split d": {"a.b": "1"}}
 
 
-def row(model: str, seed: str, value: float, metric: str = "nll") -> Row:
-    run = f"d-r-{model}-s{seed}" if seed.isdigit() else ""
-    identity = Identity(study="s", dataset="d", run=run, representation="r", model=model, seed=seed)
-    return identity.row(metric, "nats/token", Estimate(value, math.nan, math.nan, 3), split="test")
+def document(values: dict[int, float], model: str = "gru", **changes: Any) -> Snapshot:
+    """A study of one model whose NLL on both splits is given by seed."""
+    tokens = [100 + 10 * i for i in range(FAMILIES)]
+    below = {
+        "families": [f"f{i}" for i in range(FAMILIES)],
+        "clean": [True] * FAMILIES,
+        "tokens": tokens,
+        "notes": [40] * FAMILIES,
+        "seconds": [9.5] * FAMILIES,
+        "changed_tokens": [None] * FAMILIES,
+    }
+    runs = {}
+    for seed, nll in values.items():
+        nats = [round(nll * count * (1 + 0.001 * ((i + seed) % 3 - 1)), 9) for i, count in enumerate(tokens)]
+        scored = {"nats": nats, "changed_nats": [0.0] * FAMILIES}
+        own = f"w{nll}-{seed}"
+        runs[f"d-r-{model}-s{seed}"] = {
+            "seed": seed,
+            "weights": own,
+            "scored": own,
+            "scores": own,
+            "valid_nll": sum(nats) / sum(tokens),
+            "probes": {"foresight": 0.0, "probability_sum": 1e-6},
+            "splits": {"valid": scored, "test": scored},
+            "samples": {"free": {"notes": own, "values": {"coverage": [0.5 + nll, 4]}}},
+        }
+    group = {
+        "fixed": False,
+        "spec": {"names": {"dataset": "d", "representation": "r", "model": model}, "model": {"rate": 0.1}},
+        "samplers": {"free": {"count": 4}},
+        "splits": {"valid": below, "test": below},
+        "runs": runs,
+    }
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "study": "s",
+        "environment": {
+            "python": ["3.11"],
+            "platforms": ["Linux"],
+            "devices": ["cpu"],
+            "libraries": {},
+            "locks": ["l"],
+        },
+        "modules": {"dalsegno.training.loop": "old", "dalsegno.models.gru": "same", "a.b": "1"},
+        "facts": {"split d": {"spec": {"seed": 0}, "values": {"pieces in test": 12, "digest": "abc"}}},
+        "groups": {f"d-r-{model}": group},
+        "units": {"coverage": "share"},
+    }
+    return Snapshot.model_validate(content | changes)
 
 
-ROWS = [
-    row("gru", "0", 0.5),
-    row("gru", "1", 0.7),
-    row("gru", "all", 0.6),
-    row("held_out", "", 99.0),
-    row("gru", "0", math.nan, "broken"),
-]
+OLD = document({0: 0.500, 1: 0.502})
+
+
+def judged(new: Snapshot, old: Snapshot | None = OLD, gates: list[dict[str, Any]] | None = None) -> list[Verdict]:
+    return verdicts(new, old, "no baseline", gates or [], [], CLOSURES)
+
+
+def statuses(found: list[Verdict], metric: str, split: str = "") -> set[str]:
+    return {one.status for one in found if one.metric == metric and (not split or one.split == split)}
+
+
+def test_equal_results_pass_at_once() -> None:
+    found = judged(OLD)
+    assert all(one.passed for one in found)
+    assert statuses(found, "nll") == {"same"} and "byte for byte" in str(found)
 
 
 @pytest.mark.parametrize(
-    ("gate", "passed", "reason"),
+    ("values", "status"),
     [
-        ({"metric": "nll", "split": "test", "max": 0.8}, True, "0.7 is at most 0.8 in d-r-gru-s1"),
-        ({"metric": "nll", "split": "test", "max": 0.65}, False, "0.7 is above 0.65 in d-r-gru-s1"),
-        ({"metric": "nll", "split": "test", "min": 0.6}, False, "0.5 is below 0.6 in d-r-gru-s0"),
-        ({"metric": "nll", "min": 0.4, "max": 0.7}, True, "0.7 is at most 0.7 in d-r-gru-s1"),
-        ({"metric": "nll", "split": "valid", "max": 9}, False, "no run has this metric"),
-        ({"metric": "nll", "model": "lstm", "max": 9}, False, "no run has this metric"),
-        ({"metric": "nlll", "max": 9}, False, "no run has this metric"),
-        ({"metric": "broken", "max": 9}, False, "undefined for d-r-gru-s0"),
-        ({"metric": "nll", "model": "held_out", "max": 9}, False, "99 is above 9 in held_out"),
-        ({"metric": "nll", "model": None, "max": 0.8}, True, "0.7 is at most 0.8 in d-r-gru-s1"),
+        ({2: 0.5005, 3: 0.5015}, "same"),
+        ({2: 0.5500, 3: 0.5520}, "worse"),
+        ({2: 0.4500, 3: 0.4520}, "better"),
+        ({2: 0.4800, 3: 0.5300}, "inconclusive"),
+        ({2: 0.5500}, "worse"),
     ],
 )
-def test_verdicts(gate: dict[str, Any], passed: bool, reason: str) -> None:
-    (verdict,) = check(ROWS, [gate])
-    assert (verdict.passed, verdict.reason) == (passed, reason)
+def test_comparisons(values: dict[int, float], status: str) -> None:
+    found = judged(document(values))
+    assert statuses(found, "nll", "test") == {status}
+    assert all(one.passed for one in found) == (status != "worse")
 
 
-@pytest.mark.parametrize("gate", [{"metric": "nll"}, {"max": 1}, {"metric": "nll", "max": 1, "modle": "gru"}])
-def test_gates_that_say_nothing_are_errors(gate: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="gate"):
-        check(ROWS, [gate])
+def test_a_loss_names_its_causes() -> None:
+    new = document({0: 0.55, 1: 0.552})
+    group = new.groups["d-r-gru"]
+    changed = group.model_copy(update={"spec": {**group.spec, "model": {"rate": 0.2}}})
+    (worse,) = [
+        one
+        for one in judged(new.model_copy(update={"groups": {"d-r-gru": changed}}))
+        if (one.metric, one.split) == ("nll", "test")
+    ]
+    assert worse.causes == ("spec.model.rate: 0.1 -> 0.2", "code dalsegno.training.loop: changed")
 
 
-def test_written_the_same_way_twice(tmp_path: Path) -> None:
-    verdicts = check(ROWS, [{"metric": "nll", "max": 0.8}, {"metric": "broken", "max": 1}])
-    write_verdicts(tmp_path / "a.json", verdicts)
-    write_verdicts(tmp_path / "b.json", verdicts)
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert '"passed": false' in (tmp_path / "a.json").read_text().splitlines()[1]
+def test_inconclusive_says_how_many_seeds_would_decide() -> None:
+    (one,) = [v for v in judged(document({2: 0.490, 3: 0.512})) if (v.metric, v.split) == ("nll", "test")]
+    assert one.status == "inconclusive" and 2 < one.numbers["seeds"] <= 50
+    assert f"{one.numbers['seeds']} seeds would decide" in one.reason
+
+
+def test_one_seed_astray_does_not_hide_behind_its_own_scatter() -> None:
+    quiet = [Cell(np.array([0.5, 0.502]), np.array([0.501, 0.5]), 0.005, pool="p") for _ in range(3)]
+    astray = Cell(np.array([0.5, 0.502]), np.array([0.501, 0.9]), 0.005, pool="p")
+    assert judge([astray, *quiet])[0].status == "worse"
+
+
+def test_changed_data_is_never_silent() -> None:
+    facts = {"split d": snapshot.Fact(spec={"seed": 0}, values={"pieces in test": 11, "digest": "abd"})}
+    (one,) = [one for one in judged(OLD.model_copy(update={"facts": facts})) if one.kind == "fact"]
+    assert one.status == "changed" and "pieces in test 12 -> 11" in one.reason and "declares no change" in one.reason
+
+
+def test_renamed_models_and_runs_are_never_silent() -> None:
+    found = judged(document({0: 0.5, 1: 0.502}, model="lstm"))
+    assert {one.subject for one in found if one.status == "changed"} == {"d-r-gru", "d-r-lstm"}
+
+
+def test_gates_that_speak_of_nothing_are_never_silent() -> None:
+    found = judged(document({2: 0.5, 3: 0.502}), gates=[{"metric": "nothing", "margin": "1%"}])
+    assert statuses(found, "nothing") == {"changed"}
+    lost = document({2: 0.5, 3: 0.502})
+    for run in lost.groups["d-r-gru"].runs.values():
+        run.samples["free"].values.clear()
+    assert statuses(judged(lost, gates=[{"metric": "coverage", "margin": 0.1}]), "coverage") == {"changed"}
+
+
+def test_the_same_weights_must_score_and_write_the_same() -> None:
+    new = document({0: 0.500, 1: 0.502})
+    group = new.groups["d-r-gru"]
+    runs = {
+        name: run.model_copy(
+            update={
+                "scores": "other",
+                "splits": {
+                    **run.splits,
+                    "test": document({0: 0.51}).groups["d-r-gru"].runs["d-r-gru-s0"].splits["test"],
+                },
+                "samples": {"free": run.samples["free"].model_copy(update={"notes": "other"})},
+            }
+        )
+        for name, run in group.runs.items()
+    }
+    changed = new.model_copy(update={"groups": {"d-r-gru": group.model_copy(update={"runs": runs})}})
+    assert statuses(judged(changed), "scoring") == statuses(judged(changed), "sampling") == {"changed"}
+    elsewhere = new.environment.model_copy(update={"platforms": ["Darwin"]})
+    found = judged(changed.model_copy(update={"environment": elsewhere}))
+    # Another machine may sample otherwise; it may not score otherwise.
+    assert not statuses(found, "sampling") and statuses(found, "scoring") == {"changed"}
+    assert any("platform: Linux -> Darwin" in one.causes for one in found)
+
+
+def test_what_was_scored_must_be_what_was_trained() -> None:
+    new = document({0: 0.5, 1: 0.502})
+    new.groups["d-r-gru"].runs["d-r-gru-s0"].__dict__["scored"] = "stale"
+    new.groups["d-r-gru"].runs["d-r-gru-s1"].__dict__["valid_nll"] = 0.4
+    new.groups["d-r-gru"].runs["d-r-gru-s1"].probes["foresight"] = 0.3
+    (one,) = [one for one in judged(new) if one.kind == "check"]
+    assert one.status == "fail" and "other weights" in one.reason and "training saw 0.4" in one.reason
+    assert "looks ahead (by 0.3)" in one.reason
+
+
+def test_no_baseline_is_red() -> None:
+    assert statuses(judged(OLD, None), "baseline") == {"missing"}
+
+
+def damaged(content: dict[str, Any]) -> None:
+    content["groups"]["d-r-gru"]["runs"]["d-r-gru-s0"]["splits"]["test"]["nats"].pop()
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda content: content.update(schema_version=0), "has the schema 0, this version reads 1"),
+        (lambda content: content.update(study="other"), "is of the study 'other', not of 's'"),
+        (lambda content: content.pop("groups"), "is damaged (groups"),
+        (damaged, "columns of unlike length"),
+    ],
+)
+def test_unfit_baselines_are_errors_that_say_what_to_do(tmp_path: Path, edit: Any, told: str) -> None:
+    path = tmp_path / "s.json"
+    snapshot.write(path, OLD)
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match="make baseline") as error:
+        snapshot.read(path, "s")
+    assert told in str(error.value)
+
+
+def test_a_torn_baseline_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    snapshot.write(path, OLD)
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(BaselineError, match="damaged"):
+        snapshot.read(path, "s")
+
+
+def test_a_baseline_is_the_same_bytes_twice(tmp_path: Path) -> None:
+    snapshot.write(tmp_path / "a", OLD)
+    snapshot.write(tmp_path / "b", snapshot.read(tmp_path / "a", "s"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_baseline_is_refused_in_a_dirty_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    candidate = tmp_path.with_name("candidate.json")
+    snapshot.write(candidate, OLD)
+    with pytest.raises(BaselineError, match="no git work tree"):
+        baseline.make(candidate, "s")
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert "absent" in baseline.make(candidate, "s")[1]
+    assert baseline.make(candidate, "s")[0] == "no value changes"
+    (tmp_path / "edited.py").write_text("")
+    with pytest.raises(BaselineError, match=r"uncommitted changes \(edited.py\)"):
+        baseline.make(candidate, "s")
+
+
+def test_outputs_tell_the_same(tmp_path: Path) -> None:
+    found = judged(document({2: 0.55, 3: 0.552}))
+    outputs.write(tmp_path, "s", found)
+    content = json.loads((tmp_path / "gate.json").read_text())
+    assert not content["passed"] and content["verdicts"][0]["status"] == "worse"
+    suites = ElementTree.fromstring((tmp_path / "gate.xml").read_text())
+    assert len(suites.findall(".//testcase")) == len(found) == sum(int(one.attrib["tests"]) for one in suites)
+    assert len(suites.findall(".//failure")) == sum(not one.passed for one in found) > 0
+    text = (tmp_path / "gate.md").read_text()
+    assert "failed" in text.splitlines()[0] and "| worse | d-r-gru | nll test |" in text
+    assert "- `code dalsegno.training.loop: changed` (d-r-gru)" in text
+
+
+def test_false_discovery_rates() -> None:
+    assert benjamini_hochberg([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert np.isnan(benjamini_hochberg([0.5, np.nan])[1])
+
+
+def test_false_alarms_are_rare_where_nothing_changed() -> None:
+    random = np.random.default_rng(0)
+    red = 0
+    for _ in range(400):
+        spreads = (0.005, 0.007, 0.015)
+        values = [1 + spread * random.standard_normal((2, 2)) for spread in spreads]
+        cells = [Cell(one[0], one[1], 0.01, pool="nll") for one in values]
+        red += any(outcome.status == "worse" for outcome in judge(cells))
+    # 5 % of 400 is 20; 30 is two and a quarter standard deviations above.
+    assert red <= 30

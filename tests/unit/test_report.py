@@ -20,7 +20,9 @@ from dalsegno.copying.calibrate import Unseen, read_null, write_unseen
 from dalsegno.copying.index import TrainingIndex
 from dalsegno.copying.streams import gridded
 from dalsegno.data.notes import make_notes
-from dalsegno.gate import check, write_verdicts
+from dalsegno.gate import outputs
+from dalsegno.gate.bounds import check
+from dalsegno.gate.verdicts import Verdict, of_bound
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
@@ -105,9 +107,19 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected, CONTRACT)
     write_runs(root / "runs.csv", runs)
-    write_verdicts(
-        root / "gate.json", check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
+    bounds = check(collected, [{"metric": "nll", "max": 2.0}, {"metric": "copying", "max": 0.1}])
+    moved = Verdict(
+        "comparison",
+        "worse",
+        "d-voices-gru",
+        "nll",
+        "+10 %, a loss beyond noise",
+        "test",
+        "nats/token",
+        ("code dalsegno.models.gru: changed",),
+        {"old": [0.5, 0.51], "new": [0.55, 0.56], "difference": 0.05, "families": [0.04, 0.06]},
     )
+    outputs.write(root, "tiny", [*(of_bound(one) for one in bounds), moved])
     packed = root / "voices"
     packed.mkdir()
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
@@ -315,3 +327,10 @@ def test_the_star_is_given_by_the_paired_test(page: str) -> None:
     assert "<h3>Paired tests</h3>" in page and "gru – ngram" in page
     board = re.search(r"<h3>d · voices</h3>.*?</table>", page, re.DOTALL)
     assert board and board[0].index("★") < board[0].index("ngram")
+
+
+def test_the_gate_shows_what_moved_and_why(inputs: ReportInputs) -> None:
+    page = render(inputs)
+    gate = page[page.index('id="gate"') : page.index('id="provenance"')]
+    assert "worse" in gate and "code dalsegno.models.gru: changed" in gate
+    assert "difference of 2 families of pieces" in gate and "baseline, by seed" in gate

@@ -54,7 +54,7 @@ def changed(path: str, value: object) -> dict:
         ("metrics", ["scale_consistensy"], "metrics.0: no metric 'scale_consistensy'; did you mean 'scale_consistency'?"),
         ("models.lstm.training.learning_rate", "fast", "models.lstm.training.learning_rate: Input should be a valid number"),
         ("samplers.free.prompt_bars", 8, "samplers.free.prompt_bars: a prompt of 8 bars leaves nothing of 8"),
-        ("gates", [{"metric": "nll"}], "gates.0: a gate needs `max`, `min` or both"),
+        ("gates", [{"metric": "nll"}], "gates.0: a gate needs `max`, `min` or `margin`"),
         ("gates", [{"metric": "nll", "max": 1, "model": "ltsm"}], "gates.0.model: the study has no model 'ltsm'; did you mean 'lstm'?"),
     ],
 )  # fmt: skip

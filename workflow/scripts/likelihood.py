@@ -1,6 +1,7 @@
 """Score the validation and test pieces under one trained model."""
 
 import argparse
+import json
 from pathlib import Path
 
 from dalsegno.provenance import recording
@@ -18,18 +19,21 @@ def main() -> None:
     arguments = parser.parse_args()
     devices.configure(arguments.threads, arguments.cache / "xla")
     from dalsegno.metrics.likelihood import score, summarise
+    from dalsegno.metrics.probes import probe
     from dalsegno.metrics.rows import Identity, write_rows
     from dalsegno.metrics.scores import write_scores
     from dalsegno.models.base import load
 
-    rows_path, pieces_path = (arguments.request.with_name(name) for name in ("metrics.csv", "pieces.csv"))
+    outputs = [arguments.request.with_name(name) for name in ("metrics.csv", "pieces.csv", "probes.json")]
+    rows_path, pieces_path, probes_path = outputs
     inputs = [arguments.checkpoint, *(arguments.tokens / name for name in FILES)]
-    with recording(arguments.request, inputs, [rows_path, pieces_path]) as spec:
+    with recording(arguments.request, inputs, outputs) as spec:
         packed = Packed(arguments.tokens)
         model = load(arguments.checkpoint, packed.vocabulary)
         scores = score(model, packed)
         write_rows(rows_path, summarise(scores, Identity(**spec["labels"]), **spec["evaluation"]))
         write_scores(pieces_path, scores)
+        probes_path.write_text(json.dumps(probe(model, packed), sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

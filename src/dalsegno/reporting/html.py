@@ -15,12 +15,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dalsegno.copying import judge
-from dalsegno.gate import CONTROLS
+from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures
 from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
+from dalsegno.reporting.gate_page import differences
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.leaderboard import (
     across_representations,
@@ -76,6 +77,7 @@ def render(inputs: ReportInputs) -> str:
     colours = {model: index for index, model in enumerate(models)}
     belongs = {run.run: (run.dataset, run.representation, run.model, run.seed) for run in runs}
     gate = json.loads(Path(inputs.gate).read_text()) if inputs.gate else {"passed": True, "verdicts": []}
+    moved = differences(gate)
     found, modules = origins(inputs.specs)
     environment = Environment(
         loader=PackageLoader("dalsegno.reporting"),
@@ -104,6 +106,7 @@ def render(inputs: ReportInputs) -> str:
         shelves=shelves(inputs.samples, inputs.references, belongs, colours, inputs.samples_per_run),
         pages=_pages(inputs),
         gate=gate,
+        moved=[Gallery("Against the baseline", tuple(Panel(*one) for one in moved), ())] if moved else [],
         origins=found,
         modules=modules,
         versions=versions(),

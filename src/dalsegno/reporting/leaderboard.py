@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dalsegno.gate import CONTROLS
+from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import Comparison, undistinguished
 from dalsegno.metrics.discrimination import verdict
 from dalsegno.metrics.rows import Row

@@ -1,15 +1,13 @@
-"""The gate: does a study hold what it promises?"""
+"""Bounds: does a study keep the limits that it states?"""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from dalsegno.metrics.rows import Row, format_number
+from dalsegno.metrics.rows import Row
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
 
@@ -80,15 +78,3 @@ def _judge(rows: Sequence[Row], gate: dict[str, Any]) -> Verdict:
 
 def _name(row: Row) -> str:
     return " ".join(part for part in (row.run or row.model, row.sampler) if part)
-
-
-def write_verdicts(path: Path, verdicts: Sequence[Verdict]) -> None:
-    """Write `gate.json`: whether all gates passed, and each verdict in the study's order."""
-    content = {
-        "passed": all(verdict.passed for verdict in verdicts),
-        "verdicts": [
-            {**asdict(verdict), "value": None if verdict.value is None else float(format_number(verdict.value))}
-            for verdict in verdicts
-        ],
-    }
-    Path(path).write_text(json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
