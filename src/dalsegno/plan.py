@@ -27,6 +27,7 @@ from dalsegno.training.options import LOOP
 
 FOLDERS = {
     "corpus": "corpora/{dataset}",
+    "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "train": "runs/{study}/{run}",
@@ -132,7 +133,7 @@ class Plan:
         study = self.study
         if stage in ("tables", "gate", "report"):
             return {"stage": stage, **self._study_spec(stage)}
-        if stage in ("corpus", "split", "represent", "calibrate", "reference", "control"):
+        if stage in ("corpus", "families", "split", "represent", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # A folder's files count by content; where they lie does not.
@@ -144,7 +145,10 @@ class Plan:
             }
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
-            spec |= {"split": _dump(dataset.split)}
+            spec["families"] = _dump(dataset.families)
+            if stage == "families":
+                return spec
+            spec["split"] = _dump(dataset.split)
             if isinstance(dataset.split, TableSplit):
                 spec["split_table"] = self._table(name)
             if stage in ("represent", "calibrate"):
