@@ -126,6 +126,7 @@ CORPUS = [
     "meters.parquet",
     "tempos.parquet",
     "keys.parquet",
+    "labels.parquet",
     "rejects.csv",
 ]
 PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv"]

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
-from dalsegno.data.manifest import digest, source_files
+from dalsegno.data.manifest import digest, list_source, source_files
 from dalsegno.data.options import TableSplit
 from dalsegno.data.readers import READERS
 from dalsegno.metrics.registry import METRICS
@@ -209,7 +209,8 @@ class Plan:
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
         if stage == "corpus":
-            extra.append(_module(READERS[self.study.datasets[wildcards["dataset"]].source.kind]))
+            files = list_source(self.study.datasets[wildcards["dataset"]].source)
+            extra += sorted({_module(READERS[file.format]) for file in files if file.format})
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":

@@ -30,10 +30,9 @@ def chorale(seed: int, bars: int = 8) -> Notes:
     )
 
 
-def listed(notes: Notes) -> tuple[tables.Note, ...]:
+def listed(notes: Notes) -> np.ndarray:
     """The rows of a note table, as parsers give them."""
-    columns = (notes.track, notes.start, notes.pitch, notes.duration, notes.program, notes.velocity)
-    return tuple(tables.Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return np.column_stack([getattr(notes, name) for name in tables.NOTE_COLUMNS]).astype(np.int32)
 
 
 def write_corpus(folder: Path, count: int = 40) -> tuple[Path, Path]:

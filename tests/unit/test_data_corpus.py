@@ -6,12 +6,16 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import symusic
 
 from dalsegno.data import corpus, manifest
-from dalsegno.data.options import FolderSource, Music21Source
+from dalsegno.data.options import FolderSource, Labels, Music21Source
 from dalsegno.data.quarantine import Failure, call_on_files
-from dalsegno.data.tables import Corpus
+from dalsegno.data.read_midi import read
+from dalsegno.data.tables import NOTE_COLUMNS, Corpus, Entry, Music, write_corpus
 
 CHORALES = Music21Source(kind="music21", collection="bach_chorales")
 
@@ -66,11 +70,92 @@ def test_every_file_found_is_a_piece_or_a_reject(folder: Path, tmp_path: Path) -
     assert rejects["malformed.mid"] == "a track chunk is malformed (symusic)"
     assert rejects["silent.mid"] == "no notes"
     assert rejects["zero.mid"] == "the file is empty (0 bytes)"
-    assert rejects["notes.txt"].startswith("not a MIDI file")
+    assert rejects["notes.txt"].startswith("not a music file")
     assert tables.piece(0)["pitch"].tolist() == [60, 62, 64]
     assert tables.piece(0)["start"].tolist() == [0, 480, 960]
     assert tables.piece(0)["duration"].tolist() == [480, 480, 480]
     assert tables.seconds(0) == pytest.approx(1.5)
+
+
+def test_the_midi_reader_gives_the_notes_that_symusic_holds(tmp_path: Path) -> None:
+    score = symusic.Score(960)
+    score.tracks.extend([symusic.Track(), symusic.Track(program=41), symusic.Track(program=7, is_drum=True)])
+    random = np.random.default_rng(0)
+    for track in score.tracks[1:]:
+        for start, length, pitch, velocity in random.integers((0, 1, 0, 1), (9600, 2000, 128, 128), (50, 4)).tolist():
+            track.notes.append(symusic.Note(start, length, pitch, velocity))
+    score.dump_midi(tmp_path / "a.mid")
+    held = symusic.Score(tmp_path / "a.mid").resample(480, min_dur=1)
+    wanted = [
+        (index, note.time, note.pitch, note.duration, program, note.velocity)
+        for index, (track, program) in enumerate(zip([t for t in held.tracks if t.notes], (41, 128), strict=True))
+        for note in track.notes
+    ]
+    notes = read(tmp_path / "a.mid").notes
+    assert notes.dtype == np.int32
+    assert sorted(map(tuple, notes.tolist())) == sorted(wanted)
+    assert len(wanted) > 90
+
+
+def labelled(folder: Path, **options: object) -> FolderSource:
+    return FolderSource(kind="folder", path=str(folder), labels=Labels.model_validate(options))
+
+
+def test_a_table_of_labels_reaches_its_pieces(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "labels.csv").write_text(
+        "path,composer,set,mood\ndeep/a.MIDI,Anna,2,\nb.mid,Bert,1,calm\ngone.mid,Carl,3,calm\n"
+    )
+    corpus.build(labelled(folder, group=["composer", "set"], columns=["mood"]), 1.0, tmp_path / "out", jobs=1)
+    assert [tuple(row.values()) for row in pq.read_table(tmp_path / "out" / "labels.parquet").to_pylist()] == [
+        (0, "group", "Bert | 1"),
+        (0, "mood", "calm"),
+        (1, "group", "Anna | 2"),
+    ]
+    assert "labels.csv," in (tmp_path / "out" / "rejects.csv").read_text()
+    told = capsys.readouterr().err
+    assert "1 rows without their file (first: gone.mid)" in told
+    assert "files without a row (first: broken.mid)" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "told"),
+    [
+        (
+            {"path": "file"},
+            "path,a\nb.mid,1\n",
+            r"labels.csv has no column 'file' \(labels.path\); its columns: path, a",
+        ),
+        ({"group": "b"}, "path,a\nb.mid,1\n", r"no column 'b' \(labels.group\)"),
+        ({"columns": ["c"]}, "path,a\nb.mid,1\n", r"no column 'c' \(labels.columns\)"),
+        ({}, "path,a\nb.mid,1\nb.mid,2\n", "line 3: b.mid is named twice in 'path'"),
+        ({}, "path,a\n/x/b.mid,1\n", "no row of the column 'path' is the path of a music file"),
+        ({"file": "other.csv"}, "path\nb.mid\n", "no file other.csv: correct labels.file"),
+    ],
+)
+def test_mistakes_in_a_table_of_labels_are_named(
+    folder: Path, tmp_path: Path, options: dict[str, object], content: str, told: str
+) -> None:
+    (folder / "labels.csv").write_text(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        corpus.build(labelled(folder, **options), 1.0, tmp_path / "out", jobs=1)
+
+
+def test_labels_of_the_files_stand_sorted_beside_the_notes(tmp_path: Path) -> None:
+    notes = np.array([[0, 0, 60, 480, 0, 80]], np.int32)
+    labels = {"b": (("region", "Saar"), ("group", "x")), "a": (), "c": (("group", "x"), ("group", "x"))}
+    music = [Entry(name, name, name, "", Music("", notes, labels=rows)) for name, rows in labels.items()]
+    write_corpus(tmp_path, music, [])
+    assert pq.read_table(tmp_path / "labels.parquet").to_pylist() == [
+        {"piece": 1, "label": "group", "value": "x"},
+        {"piece": 1, "label": "region", "value": "Saar"},
+        {"piece": 2, "label": "group", "value": "x"},
+    ]
+
+
+@pytest.mark.parametrize("notes", [np.zeros((2, 6), np.int64), np.zeros((2, len(NOTE_COLUMNS) + 1), np.int32)])
+def test_notes_of_another_shape_or_type_are_refused(notes: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"instead of int32 \[n, 6\]"):
+        Music("", notes)
 
 
 def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:

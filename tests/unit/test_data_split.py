@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from dalsegno.data import families, split
 from dalsegno.data.manifest import list_source
 from dalsegno.data.options import FamilyOptions, FamilySplit, Music21Source, Split, TableSplit
-from dalsegno.data.tables import Entry, Music, Note, write_corpus
+from dalsegno.data.tables import NOTE_COLUMNS, Entry, Music, write_corpus
 
 JSB = Path(__file__).parents[2] / "config" / "splits" / "jsb.csv"
 
 
 def tune(pitches: list[int], shift: int = 0) -> Music:
-    return Music("", tuple(Note(0, 480 * i, pitch + shift, 480, 0, 80) for i, pitch in enumerate(pitches)))
+    return Music("", np.array([(0, 480 * i, pitch + shift, 480, 0, 80) for i, pitch in enumerate(pitches)], np.int32))
 
 
 def write(folder: Path, tunes: dict[str, Music]) -> Path:
@@ -72,7 +72,7 @@ def test_related_agrees_with_its_definition(lists: list[list[int]]) -> None:
 
 def test_a_transposed_half_makes_a_family(tmp_path: Path) -> None:
     tunes = random_tunes(4)
-    pitches = [note.pitch for note in tunes["p01"].notes]
+    pitches = tunes["p01"].notes[:, NOTE_COLUMNS.index("pitch")].tolist()
     tunes["copy"] = tune([*pitches[10:32], 60, 71, 58, 77, 66, 70, 59], shift=3)
     folder = write(tmp_path / "corpus", tunes)
     divide(FamilySplit(kind="family"), folder, tmp_path / "split.csv")

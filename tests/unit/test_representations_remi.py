@@ -12,7 +12,7 @@ from symusic import Note as MidiNote
 from symusic import Score, Track
 
 from dalsegno.data.notes import DRUMS
-from dalsegno.data.tables import Entry, Music, Note, write_corpus
+from dalsegno.data.tables import Entry, Music, write_corpus
 from dalsegno.representations import registry
 from dalsegno.representations.base import Packed, columns_of_notes
 from dalsegno.representations.options import Remi
@@ -88,11 +88,11 @@ def test_pitches_are_one_semitone_apart_and_the_grammar_is_total(remi: RemiEvent
 
 
 def melody(low: int, quarters: int = 40) -> Music:
-    return Music("", tuple(Note(0, 480 * i, low + i % 5, 480, 0, 80) for i in range(quarters)))
+    return Music("", np.array([(0, 480 * i, low + i % 5, 480, 0, 80) for i in range(quarters)], np.int32))
 
 
 def test_packing_is_deterministic_and_obeys_its_own_grammar(tmp_path: Path) -> None:
-    drums = Music("", (Note(0, 0, 36, 120, DRUMS, 80),))
+    drums = Music("", np.array([(0, 0, 36, 120, DRUMS, 80)], np.int32))
     music = {"a": melody(60), "b": melody(65), "c": melody(62), "d": drums}
     write_corpus(tmp_path, [Entry(name, name, name, "", m) for name, m in music.items()], [])
     (tmp_path / "split.csv").write_text(

@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 from dalsegno.data.manifest import list_source
 from dalsegno.data.options import Music21Source
 from dalsegno.data.read_chorale import read
-from dalsegno.data.tables import Entry, Music, Note, write_corpus
+from dalsegno.data.tables import NOTE_COLUMNS as MUSIC_COLUMNS
+from dalsegno.data.tables import Entry, Music, write_corpus
 from dalsegno.representations import registry
 from dalsegno.representations.base import NOTE_COLUMNS, Packed, columns_of_notes
 from dalsegno.representations.options import Voices
@@ -27,7 +28,8 @@ SHARED = Path(os.environ.get("DALSEGNO_SHARED", Path(__file__).parents[3] / "sha
 
 
 def columns(music: Music) -> dict[str, np.ndarray]:
-    return columns_of_notes([(n.track, n.program, n.start, n.duration, n.pitch, n.velocity) for n in music.notes])
+    order = [MUSIC_COLUMNS.index(name) for name in NOTE_COLUMNS]
+    return columns_of_notes([tuple(row) for row in music.notes[:, order].tolist()])
 
 
 @given(hnp.arrays(np.int16, st.tuples(st.integers(1, 40), st.just(4)), elements=st.integers(0, 46)))
@@ -54,9 +56,8 @@ def test_what_does_not_fit_is_told() -> None:
 
 
 def chorale(top: int, shift: int = 0) -> Music:
-    return Music(
-        "", tuple(Note(k, 480 * i, top - 7 * k + i % 3 + shift, 480, 0, 80) for k in range(4) for i in range(12))
-    )
+    notes = [(k, 480 * i, top - 7 * k + i % 3 + shift, 480, 0, 80) for k in range(4) for i in range(12)]
+    return Music("", np.array(notes, np.int32))
 
 
 def test_packing_is_deterministic_and_knows_how_far_a_piece_may_be_shifted(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dalsegno.data.options import FolderSource, Music21Source
-
-MIDI_SUFFIXES = (".mid", ".midi")
+from dalsegno.data.readers import format_of
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,13 @@ class SourceFile:
         path: relative to the source's folder, with forward slashes.
         location: where it lies on this machine.
         piece: the id its piece will have.
+        format: a name of `dalsegno.data.readers.READERS`; None for a file that does not claim to be music.
     """
 
     path: str
     location: Path
     piece: str
+    format: str | None
 
 
 def list_source(source: FolderSource | Music21Source, root: Path = Path()) -> list[SourceFile]:
@@ -42,7 +43,7 @@ def list_source(source: FolderSource | Music21Source, root: Path = Path()) -> li
     if isinstance(source, Music21Source):
         folder = _music21_corpus() / "bach"
         found = [path for path in sorted(folder.glob("*")) if path.suffix in (".mxl", ".xml")]
-        return [SourceFile(path.name, path, path.stem) for path in found]
+        return [SourceFile(path.name, path, path.stem, "chorale") for path in found]
     folder = Path(root) / source.path
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -55,8 +56,11 @@ def list_source(source: FolderSource | Music21Source, root: Path = Path()) -> li
     if not paths:
         raise FileNotFoundError(f"the source folder {source.path} is empty: put MIDI files (*.mid, *.midi) there")
     paths.sort()
-    stems = Counter(_stem(path) for path in paths if path.lower().endswith(MIDI_SUFFIXES))
-    return [SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path) for path in paths]
+    stems = Counter(_stem(path) for path in paths if format_of(path))
+    return [
+        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, format_of(path))
+        for path in paths
+    ]
 
 
 def source_files(source: FolderSource | Music21Source, root: Path, cache: Path) -> list[tuple[str, str]]:

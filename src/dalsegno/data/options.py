@@ -16,12 +16,22 @@ class Music21Source(Section):
     collection: Literal["bach_chorales"]
 
 
+class Labels(Section):
+    """A table in the source that says more of its files; it becomes labels.parquet."""
+
+    file: str = Field("labels.csv", description="CSV within the source, with a header")
+    path: str = Field("path", description="column of the file's path within the source")
+    group: str | list[str] | None = Field(None, description="column(s) whose equal values make a group of pieces")
+    columns: list[str] | None = Field(None, description="columns to keep; absent: all")
+
+
 class FolderSource(Section):
     """A folder of MIDI files, searched recursively."""
 
     kind: Literal["folder"]
     path: str = Field(description="folder of MIDI files, absolute or relative to where make runs")
     licence: str = Field("unknown", description="stands in the report and beside every sample")
+    labels: Labels | None = None
 
 
 Source = Annotated[Music21Source | FolderSource, Field(discriminator="kind")]

@@ -10,19 +10,22 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dalsegno.data.notes import TICKS_PER_QUARTER
-from dalsegno.data.tables import Music, Note
+from dalsegno.data.tables import Music
 
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 VELOCITY = 80
 """Scores carry no velocities; 80 is the usual mezzo-forte."""
 
 
-def read(path: Path) -> Music:
+def read(path: Path, part: str | None = None, options: dict[str, Any] | None = None) -> Music:
     """The sung voices of a chorale, highest first; instruments that double or accompany are left out.
 
     Time starts with the first measure, which may be an upbeat. Tied notes are one note, grace notes are dropped,
     fermatas do not stretch. Scores with five voices keep five tracks.
+    A file is one chorale, and there are no options.
 
     Raises:
         ValueError: the score has no sung voices.
@@ -39,14 +42,14 @@ def read(path: Path) -> Music:
     if not voices:
         raise ValueError(f"not a chorale: none of its {len(parts)} parts is named {', '.join(VOICES)}")
     played = [voice.expandRepeats() for voice in voices] if any(map(_has_repeats, voices)) else voices
-    notes = tuple(note for track, part in enumerate(played) for note in _notes(part, track))
+    notes = [row for track, voice in enumerate(played) for row in _notes(voice, track)]
     if not notes:
         raise ValueError("no notes")
     # Files without a title get their own name as title from music21.
     title = (score.metadata.bestTitle or "").strip() if score.metadata else ""
     return Music(
         title="" if title == path.name else title,
-        notes=notes,
+        notes=np.array(notes, np.int32),
         meters=tuple(_meters(played[0])),
         tempos=tuple(_tempos(score)),
         keys=tuple(_keys(played[0])),
@@ -64,9 +67,9 @@ def _ticks(quarters: float | Fraction) -> int:
     return round(Fraction(quarters) * TICKS_PER_QUARTER)
 
 
-def _notes(part: Any, track: int) -> list[Note]:
-    """The notes of one part, ties merged."""
-    merged: list[Note] = []
+def _notes(part: Any, track: int) -> list[tuple[int, int, int, int, int, int]]:
+    """The rows of one part, ties merged."""
+    merged: list[tuple[int, int, int, int, int, int]] = []
     sounding: dict[int, int] = {}  # pitch -> index in merged of its latest note
     for element in part.flatten().notes:
         if element.duration.isGrace or not element.duration.quarterLength:
@@ -75,12 +78,13 @@ def _notes(part: Any, track: int) -> list[Note]:
         for note in getattr(element, "notes", (element,)):
             pitch = int(note.pitch.midi)
             tied = note.tie is not None and note.tie.type in ("stop", "continue") and pitch in sounding
-            if tied and merged[sounding[pitch]].start + merged[sounding[pitch]].duration == start:
-                begun = merged[sounding[pitch]]
-                merged[sounding[pitch]] = Note(track, begun.start, pitch, end - begun.start, 0, VELOCITY)
-                continue
+            if tied:
+                _, begun, _, duration, _, _ = merged[sounding[pitch]]
+                if begun + duration == start:
+                    merged[sounding[pitch]] = (track, begun, pitch, end - begun, 0, VELOCITY)
+                    continue
             sounding[pitch] = len(merged)
-            merged.append(Note(track, start, pitch, end - start, 0, VELOCITY))
+            merged.append((track, start, pitch, end - start, 0, VELOCITY))
     return merged
 
 

@@ -38,37 +38,37 @@ METERS = pa.schema(
 )
 TEMPOS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("qpm", pa.float64())])
 KEYS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("tonic", pa.int16()), ("mode", pa.string())])
+LABELS = pa.schema([("piece", pa.int32()), ("label", pa.string()), ("value", pa.string())])
 
 
-@dataclass(frozen=True)
-class Note:
-    """One note; the order of the fields is the order in which notes are sorted."""
-
-    track: int
-    start: int
-    pitch: int
-    duration: int
-    program: int
-    velocity: int
+NOTE_COLUMNS = ("track", "start", "pitch", "duration", "program", "velocity")
+"""The columns of `Music.notes`; their order is the order in which notes are sorted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Music:
     """What a parser reads from one file.
 
     Attributes:
         title: the work's name, or "".
-        notes: in any order.
+        notes: int32 [n, 6], one row a note in any order; the columns are `NOTE_COLUMNS`.
         meters: (tick, numerator, denominator); a row starts a bar, so an upbeat is a short meter of its own.
         tempos: (tick, quarter notes a minute).
         keys: (tick, tonic pitch class, "major" or "minor"), only where the file says so.
+        labels: (label, value), what the file itself says of its music.
     """
 
     title: str
-    notes: tuple[Note, ...]
+    notes: np.ndarray
     meters: tuple[tuple[int, int, int], ...] = ()
     tempos: tuple[tuple[int, float], ...] = ()
     keys: tuple[tuple[int, int, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.notes.dtype != np.int32 or self.notes.ndim != 2 or self.notes.shape[1] != len(NOTE_COLUMNS):
+            shape = f"{self.notes.dtype} {list(self.notes.shape)}"
+            raise ValueError(f"notes are {shape} instead of int32 [n, {len(NOTE_COLUMNS)}]")
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,11 @@ def write_corpus(folder: Path, entries: Iterable[Entry], rejects: Iterable[Rejec
             raise ValueError(
                 f"{one.source} and {other.source} both want the piece id {one.piece!r}: rename one of them"
             )
-    notes, pieces, meters, tempos, keys = [], [], [], [], []
+    notes, pieces, meters, tempos, keys, labels = [], [], [], [], [], []
     for index, entry in enumerate(entries):
         music = entry.music
-        block = np.array(
-            [(n.track, n.start, n.pitch, n.duration, n.program, n.velocity) for n in music.notes], np.int64
-        ).reshape(-1, 6)
-        block = block[np.lexsort(block.T[::-1])]
+        # The end of a note may leave int32.
+        block = music.notes[np.lexsort(music.notes.T[::-1])].astype(np.int64)
         notes.append(np.column_stack([np.full(len(block), index), block]))
         pieces.append(
             {
@@ -140,14 +138,19 @@ def write_corpus(folder: Path, entries: Iterable[Entry], rejects: Iterable[Rejec
         meters += [(index, *row) for row in sorted(set(music.meters))]
         tempos += [(index, *row) for row in sorted(set(music.tempos))]
         keys += [(index, *row) for row in sorted(set(music.keys))]
+        labels += [(index, *row) for row in sorted(set(music.labels))]
     columns = np.concatenate(notes) if notes else np.zeros((0, 7), np.int64)
-    order = ["piece", "track", "start", "pitch", "duration", "program", "velocity"]
-    by_name = {name: columns[:, i] for i, name in enumerate(order)}
+    by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
     write_table(
         folder / "notes.parquet", pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES)
     )
     write_table(folder / "pieces.parquet", pa.Table.from_pylist(pieces, PIECES))
-    for name, schema, rows in (("meters", METERS, meters), ("tempos", TEMPOS, tempos), ("keys", KEYS, keys)):
+    for name, schema, rows in (
+        ("meters", METERS, meters),
+        ("tempos", TEMPOS, tempos),
+        ("keys", KEYS, keys),
+        ("labels", LABELS, labels),
+    ):
         table = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
         write_table(folder / f"{name}.parquet", table)
     write_rejects(folder / "rejects.csv", rejects)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dalsegno.data import split as splits
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
-from dalsegno.data.tables import DEFAULT_QPM, Corpus, Reject, write_rejects
+from dalsegno.data.tables import DEFAULT_QPM, Corpus, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
 from dalsegno.representations.options import Remi
+from dalsegno.representations.packing import encode_pieces
 
 if TYPE_CHECKING:
     from miditok import REMI
@@ -124,24 +124,14 @@ class RemiEvents:
         Raises:
             ValueError: no training piece fits; names the reason of the first that does not.
         """
-        tables, rejects = Corpus(corpus), []
-        pieces: list[tuple[int, splits.SplitRow, np.ndarray]] = []
-        for index, row in enumerate(splits.read(split)):
-            if row.split == "unused":
-                continue
-            try:
-                pieces.append((index, row, self.encode(tables.piece(index))))
-            except ValueError as error:
-                rejects.append(Reject(row.piece, tables.pieces[index]["sha256"], "represent", str(error)))
-        spans = {index: self._pitch_span(tokens) for index, _, tokens in pieces}
-        training = [spans[index] for index, row, _ in pieces if row.split == "train"]
-        if not training:
-            reason = rejects[0].reason if rejects else "the split has no training piece"
-            raise ValueError(f"no training piece fits the representation `remi`: {reason}")
+        tables = Corpus(corpus)
+        pieces, rejects = encode_pieces(tables, split, self.encode, "remi")
+        spans = [self._pitch_span(piece.tokens_TxK) for piece in pieces]
+        training = [span for span, piece in zip(spans, pieces, strict=True) if piece.row.split == "train"]
         lowest, highest = min(low for low, _ in training), max(high for _, high in training)
         rows = []
-        for index, row, tokens in pieces:
-            notes = tables.piece(index)
+        for piece, (low, high) in zip(pieces, spans, strict=True):
+            row, notes = piece.row, tables.piece(piece.index)
             kept = notes["start"] < self._end_of_last_bar
             end = int((notes["start"] + notes["duration"])[kept].max())
             rows.append(
@@ -149,15 +139,17 @@ class RemiEvents:
                     piece=row.piece,
                     split=row.split,
                     clean=row.clean,
-                    steps=len(tokens),
+                    steps=len(piece.tokens_TxK),
                     notes=int((kept & (notes["program"] != DRUMS)).sum()),
-                    seconds=round(tables.seconds(index, end), 6),
-                    transpose_low=min(0, lowest - spans[index][0]),
-                    transpose_high=max(0, highest - spans[index][1]),
+                    seconds=round(tables.seconds(piece.index, end), 6),
+                    transpose_low=min(0, lowest - low),
+                    transpose_high=max(0, highest - high),
                     family=row.family,
                 )
             )
-        write_packed(folder, self.vocabulary, self.grammar(lowest, highest), rows, [tokens for _, _, tokens in pieces])
+        write_packed(
+            folder, self.vocabulary, self.grammar(lowest, highest), rows, [piece.tokens_TxK for piece in pieces]
+        )
         write_rejects(Path(folder) / "rejects.csv", rejects)
 
     def grammar(self, lowest: int, highest: int) -> Grammar:

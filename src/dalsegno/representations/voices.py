@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dalsegno.data import split as splits
 from dalsegno.data.notes import TICKS_PER_QUARTER
-from dalsegno.data.tables import DEFAULT_QPM, Corpus, Reject, write_rejects
+from dalsegno.data.tables import DEFAULT_QPM, Corpus, write_rejects
 from dalsegno.representations.base import Grammar, Row, Vocabulary, columns_of_notes, write_packed
 from dalsegno.representations.options import Voices
+from dalsegno.representations.packing import encode_pieces
 
 REST = 0
 QUARTERS_A_PERIOD = 4
@@ -105,22 +105,13 @@ class VoiceGrid:
         Raises:
             ValueError: no training piece fits; names the reason of the first that does not.
         """
-        tables, rejects = Corpus(corpus), []
-        pieces: list[tuple[int, splits.SplitRow, np.ndarray]] = []
-        for index, row in enumerate(splits.read(split)):
-            if row.split == "unused":
-                continue
-            try:
-                pieces.append((index, row, self.encode(tables.piece(index))))
-            except ValueError as error:
-                rejects.append(Reject(row.piece, tables.pieces[index]["sha256"], "represent", str(error)))
-        training = [tokens for _, row, tokens in pieces if row.split == "train"]
-        if not training:
-            reason = rejects[0].reason if rejects else "the split has no training piece"
-            raise ValueError(f"no training piece fits the representation `voices`: {reason}")
+        tables = Corpus(corpus)
+        pieces, rejects = encode_pieces(tables, split, self.encode, "voices")
+        training = [piece.tokens_TxK for piece in pieces if piece.row.split == "train"]
         bounds = [_range(np.concatenate([tokens[:, k] for tokens in training])) for k in range(self.options.voices)]
         rows = []
-        for index, row, tokens in pieces:
+        for piece in pieces:
+            row, tokens = piece.row, piece.tokens_TxK
             spans = [(_range(tokens[:, k]), bounds[k]) for k in range(self.options.voices)]
             room = [(bound[0] - own[0], bound[1] - own[1]) for own, bound in spans if own and bound]
             rows.append(
@@ -129,14 +120,14 @@ class VoiceGrid:
                     split=row.split,
                     clean=row.clean,
                     steps=len(tokens),
-                    notes=tables.pieces[index]["notes"],
-                    seconds=round(tables.seconds(index), 6),
+                    notes=tables.pieces[piece.index]["notes"],
+                    seconds=round(tables.seconds(piece.index), 6),
                     transpose_low=min(0, max(low for low, _ in room)),
                     transpose_high=max(0, min(high for _, high in room)),
                     family=row.family,
                 )
             )
-        write_packed(folder, self.vocabulary, self.grammar(bounds), rows, [tokens for _, _, tokens in pieces])
+        write_packed(folder, self.vocabulary, self.grammar(bounds), rows, [piece.tokens_TxK for piece in pieces])
         write_rejects(Path(folder) / "rejects.csv", rejects)
 
     def grammar(self, bounds: list[tuple[int, int] | None]) -> Grammar:
