@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -28,6 +30,8 @@ from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 from dalsegno.data.options import FamilyOptions
 from dalsegno.data.tables import Corpus
 
+T = TypeVar("T")
+
 SHARE = 0.5
 MIN_NOTES = 8
 """Different notes below which a fingerprint says nothing."""
@@ -35,6 +39,10 @@ MIN_QUARTERS = 8
 """Shorter stretches are commonplaces, not a shared melody."""
 MIN_MOVES = 4
 """A stretch must hold this many intervals other than zero: drones and drum loops are not melodies."""
+
+OUTLINES = 1024
+"""Pieces kept ready for alignment: 0.2 MB each where they hold 2,000 notes."""
+PROGRESS = 10_000
 
 SIEVE = 20
 """Bits of a window's hash in the sieve."""
@@ -184,7 +192,7 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
         return first.setdefault((kind, key), index)
 
     own: list[int] = []
-    for index in range(len(corpus)):
+    for index in _counted(range(len(corpus)), "pieces fingerprinted"):
         notes = corpus.piece(index)
         same = {meet(index, "file", corpus.pieces[index]["sha256"]), meet(index, "notes", _digest(_content(notes)))}
         found += [(one, index, "exact", "1", "") for one in sorted(same - {index})]
@@ -194,16 +202,8 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
         elif one not in same:
             shift, ratio = _difference(corpus.piece(one), notes)
             found.append((one, index, "transposed", "1", f"{shift:+d} semitones, time × {ratio:.4g}"))
-    # What is one shape already need not be compared again.
-    outline = lru_cache(maxsize=4096)(lambda index: near_duplicates.outline(corpus.piece(index)))
     if options.near is not None:
-        signatures = near_duplicates.signatures_of(near_duplicates.outline(corpus.piece(i)).phrase for i in own)
-        for i, j in near_duplicates.candidates(signatures, options.resemblance).tolist():
-            one, other = own[i], own[j]
-            match = near_duplicates.align(outline(one), outline(other))
-            if match is not None and match.share >= options.near and match.notes >= options.notes:
-                detail = f"{match.shift:+d} semitones, time × {match.ratio:.4g}, {match.notes} notes"
-                found.append((one, other, "near", f"{match.share:.4f}", detail))
+        found += _near(corpus, own, options)
     if options.melody is not None:
         melodies = [melody(corpus.piece(i)) for i in own]
         pairs = related(melodies, options.melody, chain=True)
@@ -213,6 +213,36 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
         if one != index:
             found.append((one, index, "group", "", group))
     return sorted(found)
+
+
+def _near(corpus: Corpus, own: Sequence[int], options: FamilyOptions) -> list[tuple[int, int, str, str, str]]:
+    """Near duplicates among the pieces `own`, which differ in shape."""
+    outline = lru_cache(maxsize=OUTLINES)(lambda index: near_duplicates.outline(corpus.piece(index)))
+    signatures = near_duplicates.signatures_of(
+        near_duplicates.outline(corpus.piece(i)).phrase for i in _counted(own, "phrases of pieces")
+    )
+    candidates = near_duplicates.candidates(signatures, options.resemblance)
+    found = []
+    # What is one family already need not be compared again.
+    families = DisjointSet(range(len(own)))
+    for i, j in _counted(candidates.tolist(), "candidates aligned"):
+        if families.connected(i, j):
+            continue
+        match = near_duplicates.align(outline(own[i]), outline(own[j]), options.near)
+        if match is not None and match.notes >= options.notes:
+            families.merge(i, j)
+            detail = f"{match.shift:+d} semitones, time × {match.ratio:.4g}, {match.notes} notes"
+            found.append((own[i], own[j], "near", f"{match.share:.4f}", detail))
+    return found
+
+
+def _counted(things: Sequence[T], name: str) -> Iterator[T]:
+    """The things, with a line of progress every `PROGRESS` of them."""
+    for number, thing in enumerate(things):
+        if number % PROGRESS == 0:
+            print(f"{number} of {len(things)} {name}", flush=True)
+        yield thing
+    print(f"{len(things)} of {len(things)} {name}", flush=True)
 
 
 def fingerprint(notes: dict[str, np.ndarray]) -> np.ndarray:

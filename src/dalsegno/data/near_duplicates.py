@@ -16,7 +16,7 @@ Drums make no phrases: a groove is commonplace by nature.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,12 @@ TOLERANCE = (20, 120)
 """Onsets agree within half the smaller median time between onsets, within these bounds in ticks."""
 BESIDE = (-16, -8, -4, -3, -2, -1, 1, 2, 3, 4, 8, 16)
 """Beats by which an alignment is moved to see how much would agree by chance: music repeats itself, and its key."""
+SUPPORT = 3
+"""Phrases that must vote for one way and place; fewer meet by chance."""
+CERTAIN = 0.8
+"""Share of the notes from which no other way is tried."""
+PITCH_APART = 1 << 40
+"""Added to a note's tick for each semitone, so that one sorted array holds ticks within pitches."""
 SEED = 1
 CHUNK = 65536
 """Pairs of signatures compared at once, 2 × 64 MB."""
@@ -50,17 +56,21 @@ class Outline:
     """What is compared of a piece.
 
     Attributes:
-        onset, pitch: its notes without drums, sorted by onset, then pitch; int64 `[N]`, ticks and MIDI numbers.
+        pitch, onset: its notes without drums, sorted by pitch, then onset; int64 `[N]`, MIDI numbers and ticks.
+        key: both in one number, int64 `[N]`.
         phrase: hashes, uint64 `[M]`, sorted.
         at, height, span: where each phrase begins, its first pitch, its length in ticks; int64 `[M]`.
+        wait: median ticks between onsets.
     """
 
-    onset: np.ndarray
     pitch: np.ndarray
+    onset: np.ndarray
+    key: np.ndarray
     phrase: np.ndarray
     at: np.ndarray
     height: np.ndarray
     span: np.ndarray
+    wait: float
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,10 @@ def outline(notes: dict[str, np.ndarray]) -> Outline:
     kept = np.ones(len(onset), bool)
     kept[1:] = (np.diff(onset) > 0) | (np.diff(pitch) > 0)
     onset, pitch, track = onset[kept], pitch[kept], track[kept]
+    key = np.sort(pitch * PITCH_APART + onset)
+    by_pitch = (key // PITCH_APART, key % PITCH_APART, key)
     if not len(onset):
-        return Outline(onset, pitch, *_phrases(onset, pitch))
+        return Outline(*by_pitch, *_phrases(onset, pitch), 0.0)
     times, first = np.unique(onset, return_index=True)
     last = np.append(first[1:], len(onset)) - 1
     found = [_phrases(times, pitch[last])]
@@ -110,7 +122,8 @@ def outline(notes: dict[str, np.ndarray]) -> Outline:
             found.append(_phrases(begins, pitch[track == part][::-1][first]))
     phrase, at, height, span = (np.concatenate(columns) for columns in zip(*found, strict=True))
     order = np.argsort(phrase, kind="stable")
-    return Outline(onset, pitch, phrase[order], at[order], height[order], span[order])
+    wait = _median(np.diff(times)) if len(times) > 1 else 0.0
+    return Outline(*by_pitch, phrase[order], at[order], height[order], span[order], wait)
 
 
 def signatures_of(phrases: Iterable[np.ndarray]) -> np.ndarray:
@@ -126,7 +139,9 @@ def signatures_of(phrases: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
-    """Pairs (int64 `[E, 2]`, first < second, sorted) whose phrases are estimated to resemble each other.
+    """Pairs (int64 `[E, 2]`, first < second) whose phrases are estimated to resemble each other.
+
+    They come piece by piece (the first of a pair), most alike first.
 
     Args:
         signatures: see `signatures_of`.
@@ -134,7 +149,7 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
     """
     rows = np.flatnonzero(signatures.any(1))
     signatures = signatures[rows]
-    met = np.zeros(0, np.int64)
+    met, resembling = [np.zeros(0, np.int64)], [np.zeros(0)]
     for band in range(0, PERMUTATIONS, ROWS):
         key = signatures[:, band : band + ROWS].astype(np.uint64) @ np.array([1, _MIXER], np.uint64)
         order = np.argsort(key, kind="stable")
@@ -142,18 +157,30 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
         for step in range(1, NEIGHBOURS + 1):
             same = np.flatnonzero(key[step:] == key[: len(key) - step])
             one, other = order[same], order[same + step]
-            alike = [
-                (signatures[one[part]] == signatures[other[part]]).mean(1) >= resemblance
-                for part in np.array_split(np.arange(len(same)), 1 + len(same) // CHUNK)
-            ]
-            kept = np.concatenate(alike)
+            alike = np.concatenate(
+                [
+                    (signatures[one[part]] == signatures[other[part]]).mean(1)
+                    for part in np.array_split(np.arange(len(same)), 1 + len(same) // CHUNK)
+                ]
+            )
+            kept = alike >= resemblance
             low, high = np.minimum(one, other)[kept], np.maximum(one, other)[kept]
-            met = np.union1d(met, low * len(rows) + high)
-    return rows[np.stack(np.divmod(met, max(len(rows), 1)), 1)]
+            met.append(low * len(rows) + high)
+            resembling.append(alike[kept])
+        # At once for all bands it would be the largest array of all.
+        both, first = np.unique(np.concatenate(met), return_index=True)
+        met, resembling = [both], [np.concatenate(resembling)[first]]
+    pairs = np.stack(np.divmod(met[0], max(len(rows), 1)), 1)
+    return rows[pairs[np.lexsort((-resembling[0], pairs[:, 0]))]]
 
 
-def align(one: Outline, other: Outline) -> Alignment | None:
-    """The best way found to lay `other` over `one`; None where they have no phrase in common."""
+def align(one: Outline, other: Outline, least: float = 0.0) -> Alignment | None:
+    """The best way found to lay `other` over `one`.
+
+    Returns:
+        None where fewer than `SUPPORT` phrases vote for one shift, pace and place, or the share is below `least`
+        (most pairs are dropped before the costly part).
+    """
     common = np.intersect1d(one.phrase, other.phrase)
     if not len(common):
         return None
@@ -162,45 +189,67 @@ def align(one: Outline, other: Outline) -> Alignment | None:
     i, j = _meetings(one.phrase[mine], other.phrase[theirs])
     i, j = mine[i], theirs[j]
     shift = other.height[j] - one.height[i]
-    pace = np.round(np.log2(other.span[j] / one.span[i]) * 12).astype(np.int64)
-    kinds, kind, votes = np.unique(np.stack([shift, pace], 1), axis=0, return_inverse=True, return_counts=True)
+    ratio_of = other.span[j] / one.span[i]
+    pace = np.round(np.log2(ratio_of) * 12).astype(np.int64)
+    _, way, votes = np.unique(shift * 1024 + pace, return_inverse=True, return_counts=True)
+    fewer = min(len(one.onset), len(other.onset))
     best = (-1, 0, 1.0, 0.0)
     for k in np.argsort(-votes, kind="stable")[:VOTES].tolist():
-        those = kind.reshape(-1) == k
-        ratio = float(np.median(other.span[j[those]] / one.span[i[those]]))
-        step = int(kinds[k, 0])
+        if votes[k] < SUPPORT:
+            break
+        those = np.flatnonzero(way == k)
+        ratio = _median(ratio_of[those])
+        step = int(shift[those[0]])
         begin = np.sort(other.at[j[those]] - one.at[i[those]] * ratio)
-        width = _tolerance(one, other, ratio)
-        # The place: the window of `width` ticks with most votes.
-        inside = np.searchsorted(begin, begin + width, side="right") - np.arange(len(begin))
+        # The place: the window of the tolerance's width with most votes.
+        inside = np.searchsorted(begin, begin + _tolerance(one, other, ratio), side="right") - np.arange(len(begin))
         top = int(inside.argmax())
-        offset = float(np.median(begin[top : top + int(inside[top])]))
-        agreed = _agreeing(one, other, step, ratio, offset)
+        if inside[top] < SUPPORT:
+            continue
+        offset = float(begin[top + int(inside[top]) // 2])
+        agreed = int(_agreeing(one, other, step, ratio, [offset])[0])
         if agreed > best[0]:
             best = (agreed, step, ratio, offset)
+        if agreed > CERTAIN * fewer:
+            break
     agreed, step, ratio, offset = best
+    # No correction for chance makes the share larger.
+    if agreed < max(least * fewer, 1):
+        return None
     beat = TICKS_PER_QUARTER * max(ratio, 1.0)
-    misplaced = max(_agreeing(one, other, step, ratio, offset + beats * beat) for beats in BESIDE)
-    fewer = min(len(one.onset), len(other.onset))
-    return Alignment(max(agreed - misplaced, 0) / max(fewer - misplaced, 1), agreed, step, ratio)
+    misplaced = int(_agreeing(one, other, step, ratio, [offset + beats * beat for beats in BESIDE]).max())
+    share = max(agreed - misplaced, 0) / max(fewer - misplaced, 1)
+    return Alignment(share, agreed, step, ratio) if share >= least else None
 
 
-def _agreeing(one: Outline, other: Outline, shift: int, ratio: float, offset: float) -> int:
-    """Notes of `one`, laid over `other`, that meet a note of the same pitch; each note is met once."""
-    width = 1 << 40
-    target = np.sort((other.pitch - shift) * width + other.onset)
-    asked = one.pitch * width + np.round(one.onset * ratio + offset).astype(np.int64)
-    right = np.clip(np.searchsorted(target, asked), 0, len(target) - 1)
+def _agreeing(one: Outline, other: Outline, shift: int, ratio: float, offsets: Sequence[float]) -> np.ndarray:
+    """For each offset (int64 `[K]`) the notes of `one`, laid over `other`, that meet a note of the same pitch.
+
+    Each note is met once.
+    """
+    moved = np.round(one.onset * ratio + np.asarray(offsets)[:, None]).astype(np.int64)
+    asked = (one.pitch + shift) * PITCH_APART + moved
+    target = other.key
+    right = np.searchsorted(target, asked)
     left = np.maximum(right - 1, 0)
-    nearest = np.where(np.abs(target[left] - asked) <= np.abs(target[right] - asked), left, right)
-    near = np.abs(target[nearest] - asked) <= _tolerance(one, other, ratio)
-    return len(np.unique(nearest[near]))
+    right = np.minimum(right, len(target) - 1)
+    before, after = np.abs(asked - target[left]), np.abs(target[right] - asked)
+    nearest = np.where(before <= after, left, right)
+    nearest[np.minimum(before, after) > _tolerance(one, other, ratio)] = -1
+    # The notes asked for are sorted, hence those that they meet, too.
+    seen = np.maximum.accumulate(nearest, axis=1)
+    met = (nearest >= 0) & (np.diff(seen, axis=1, prepend=-1) > 0)
+    return met.sum(1)
 
 
 def _tolerance(one: Outline, other: Outline, ratio: float) -> int:
     """Ticks of `other`; `ratio` of them are one of `one`."""
-    waits = [np.median(np.diff(np.unique(piece.onset))) * scale for piece, scale in ((one, ratio), (other, 1.0))]
-    return int(np.clip(min(waits) / 2, *TOLERANCE))
+    return int(min(max(min(one.wait * ratio, other.wait) / 2, TOLERANCE[0]), TOLERANCE[1]))
+
+
+def _median(values: np.ndarray) -> float:
+    """The upper median; on short arrays five times as fast as numpy's."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _occurrences(piece: Outline, common: np.ndarray, most: int = 8) -> np.ndarray:
