@@ -44,11 +44,34 @@ rule corpus:
         "2>&1 | tee {log:q}"
 
 
+rule families:
+    """Find the pieces that belong together, and say why."""
+    input:
+        request=request("families"),
+        corpus=corpus_of,
+    output:
+        families=made("families", "families.csv"),
+        pairs=made("families", "pairs.csv"),
+        record=record("families"),
+    log:
+        log_file("families"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("families"),
+        code=code("families"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+    shell:
+        "python workflow/scripts/families.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"
+
+
 rule split:
     """Divide a corpus into train, valid and test, families together."""
     input:
         request=request("split"),
         corpus=corpus_of,
+        families=[made("families", "families.csv")],
     output:
         split=made("split", "split.csv"),
         record=record("split"),
@@ -61,5 +84,7 @@ rule split:
         code=code("split"),
         lock=PLAN.lock,
         corpus=folder_of("corpus"),
+        families=folder_of("families"),
     shell:
-        "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"
+        "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} "
+        "--families {params.families:q} 2>&1 | tee {log:q}"

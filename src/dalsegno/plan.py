@@ -28,6 +28,7 @@ from dalsegno.training.options import LOOP
 FOLDERS = {
     "fetch": "sources/{dataset}",
     "corpus": "corpora/{dataset}",
+    "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "train": "runs/{study}/{run}",
@@ -154,7 +155,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "split", "represent", "calibrate", "reference", "control"):
+        if stage in ("corpus", "families", "split", "represent", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -166,7 +167,10 @@ class Plan:
             }
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
-            spec |= {"split": _dump(dataset.split)}
+            spec["families"] = _dump(dataset.families)
+            if stage == "families":
+                return spec
+            spec["split"] = _dump(dataset.split)
             if isinstance(dataset.split, TableSplit):
                 spec["split_table"] = self._table(name)
             if stage in ("represent", "calibrate"):
