@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.data.labels import LabelTable, read_labels
-from dalsegno.data.manifest import SourceFile, list_folder, list_source, sha256
+from dalsegno.data.manifest import SourceFile, included, list_folder, list_source, sha256
 from dalsegno.data.options import ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.readers import PARTS, SUFFIXES
@@ -68,21 +68,23 @@ def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root:
         ValueError: an archive is refused, or more than `max_rejects` of the music files could not be read; names the
             commonest reasons. Files that do not claim to be music (labels, texts) are rejects, but do not count here.
     """
-    with opened(source, root) as files:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with opened(source, root, Path(folder)) as files:
         build_files(source, files, folder, max_rejects, jobs)
 
 
 @contextmanager
-def opened(source: Source, root: Path) -> Iterator[list[SourceFile]]:
-    """The files of `source`; those of an archive lie in a temporary folder until the end of the block."""
+def opened(source: Source, root: Path, scratch: Path) -> Iterator[list[SourceFile]]:
+    """The files of `source`; those of an archive lie in a folder within `scratch` until the end of the block."""
     if not isinstance(source, ArchiveSource):
         yield list_source(source, root)
         return
     if source.path is None:
         raise FileNotFoundError("the archive has not been fetched")
-    with tempfile.TemporaryDirectory(prefix="dalsegno-") as scratch:
-        unpack(Path(root) / source.path, Path(scratch) / "content")
-        files = list_folder(Path(scratch) / "content", source)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked-") as place:
+        content = Path(place) / "content"
+        unpack(Path(root) / source.path, content, wanted=lambda path: included(path, source))
+        files = list_folder(content, source)
         if not files:
             raise FileNotFoundError(f"the archive {source.path} holds no file of `include` and `exclude`")
         yield files

@@ -68,7 +68,7 @@ def list_folder(folder: Path, content: Content) -> list[SourceFile]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths += [Path(parent, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
     table = content.labels.file if content.labels else None
-    paths = sorted(path for path in paths if path == table or _included(path, content))
+    paths = sorted(path for path in paths if included(path, content))
     formats = {path: None if path == table else content.format or format_of(path) for path in paths}
     stems = Counter(_stem(path) for path in paths if formats[path])
     return [
@@ -140,7 +140,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _included(path: str, content: Content) -> bool:
+def included(path: str, content: Content) -> bool:
+    """Whether a path within a source belongs to its content: by `include` and `exclude`, or as the table of labels."""
+    if content.labels and path == content.labels.file:
+        return True
     return any(fnmatchcase(path, pattern) for pattern in content.include) and not any(
         fnmatchcase(path, pattern) for pattern in content.exclude
     )
