@@ -266,7 +266,8 @@ class Plan:
             return {"study": study.study, "gates": [_dump(gate) for gate in study.gates]}
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
-            return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
+            leaks = [_dump(leak) for leak in study.leaks]
+            return {"study": study.study, "runs": runs, "leaks": leaks, "evaluation": _dump(study.evaluation)}
         places = [
             {"stage": job.stage, **dict(job.wildcards), "folder": self.folder(job.stage, **dict(job.wildcards))}
             for job in self._jobs()

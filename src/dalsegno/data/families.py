@@ -203,7 +203,7 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
             shift, ratio = _difference(corpus.piece(one), notes)
             found.append((one, index, "transposed", "1", f"{shift:+d} semitones, time × {ratio:.4g}"))
     if options.near is not None:
-        found += _near(corpus, own, options)
+        found += _near(corpus, own, options.near, options)
     if options.melody is not None:
         melodies = [melody(corpus.piece(i)) for i in own]
         pairs = related(melodies, options.melody, chain=True)
@@ -215,7 +215,9 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
     return sorted(found)
 
 
-def _near(corpus: Corpus, own: Sequence[int], options: FamilyOptions) -> list[tuple[int, int, str, str, str]]:
+def _near(
+    corpus: Corpus, own: Sequence[int], share: float, options: FamilyOptions
+) -> list[tuple[int, int, str, str, str]]:
     """Near duplicates among the pieces `own`, which differ in shape."""
     outline = lru_cache(maxsize=OUTLINES)(lambda index: near_duplicates.outline(corpus.piece(index)))
     signatures = near_duplicates.signatures_of(
@@ -228,7 +230,7 @@ def _near(corpus: Corpus, own: Sequence[int], options: FamilyOptions) -> list[tu
     for i, j in _counted(candidates.tolist(), "candidates aligned"):
         if families.connected(i, j):
             continue
-        match = near_duplicates.align(outline(own[i]), outline(own[j]), options.near)
+        match = near_duplicates.align(outline(own[i]), outline(own[j]), share)
         if match is not None and match.notes >= options.notes:
             families.merge(i, j)
             detail = f"{match.shift:+d} semitones, time × {match.ratio:.4g}, {match.notes} notes"

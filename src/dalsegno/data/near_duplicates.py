@@ -33,6 +33,8 @@ PARTS = 4
 """Tracks whose own top line counts, the ones with most notes."""
 NEIGHBOURS = 3
 """Pieces of one bucket that a piece meets: a chain holds a component together, all pairs would be quadratic."""
+PARTNERS = 6
+"""Pieces that a piece is aligned with at most by its own choice: in a large corpus the commonplace resembles much."""
 VOTES = 6
 """Ways to lay two pieces over each other that are tried, the most voted first."""
 TOLERANCE = (20, 120)
@@ -141,7 +143,7 @@ def signatures_of(phrases: Iterable[np.ndarray]) -> np.ndarray:
 def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
     """Pairs (int64 `[E, 2]`, first < second) whose phrases are estimated to resemble each other.
 
-    They come piece by piece (the first of a pair), most alike first.
+    Of each piece the `PARTNERS` most alike are kept; they come piece by piece (the first of a pair), most alike first.
 
     Args:
         signatures: see `signatures_of`.
@@ -171,7 +173,17 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
         both, first = np.unique(np.concatenate(met), return_index=True)
         met, resembling = [both], [np.concatenate(resembling)[first]]
     pairs = np.stack(np.divmod(met[0], max(len(rows), 1)), 1)
-    return rows[pairs[np.lexsort((-resembling[0], pairs[:, 0]))]]
+    kept = _leading(pairs, resembling[0])
+    pairs, alike = pairs[kept], resembling[0][kept]
+    return rows[pairs[np.lexsort((-alike, pairs[:, 0]))]]
+
+
+def _leading(pairs: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """The rows of `pairs` that are among the `PARTNERS` most alike of either piece."""
+    ends = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    order = np.lexsort((-np.tile(alike, 2), ends))
+    place = np.arange(len(ends)) - np.searchsorted(ends[order], ends[order])
+    return np.unique(order[place < PARTNERS] % len(pairs)) if len(pairs) else np.zeros(0, np.int64)
 
 
 def align(one: Outline, other: Outline, least: float = 0.0) -> Alignment | None:
