@@ -293,7 +293,8 @@ class Plan:
             }
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
-            return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
+            leaks = [_dump(leak) for leak in study.leaks]
+            return {"study": study.study, "runs": runs, "leaks": leaks, "evaluation": _dump(study.evaluation)}
         return {"document": _dump(study), "places": self._places(("report",))}
 
     def _places(self, without: Iterable[str]) -> list[dict[str, str]]:

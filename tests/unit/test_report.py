@@ -26,6 +26,7 @@ from dalsegno.gate.verdicts import Verdict, of_bound
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
+from dalsegno.metrics.leaks import price, write_leaks
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import CONTRACT, Identity, read_rows, write_rows
@@ -120,6 +121,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         {"old": [0.5, 0.51], "new": [0.55, 0.56], "difference": 0.05, "families": [0.04, 0.06]},
     )
     outputs.write(root, "tiny", [*(of_bound(one) for one in bounds), moved])
+    (root / "families").mkdir()
+    related = "piece,family\np000,p000\np001,p000\np002,p002\np003,p000\n"
+    (root / "families" / "families.csv").write_text(related)
+    pairs = "piece,other,kind,score,detail\np000,p001,near,0.9,\np000,p003,group,,Book <1>\n"
+    (root / "families" / "pairs.csv").write_text(pairs)
+    leaky, clean = ({("d", "voices", "ngram"): [pieces_of(nll)]} for nll in (0.5, 0.7))
+    both = leaky | {("apart", *key[1:]): seeds for key, seeds in clean.items()}
+    named = [{"name": "tunes", "leaky": "d", "clean": "apart"}]
+    write_leaks(root / "leak.csv", price(named, both, resamples=200))
     packed = root / "voices"
     packed.mkdir()
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
@@ -128,10 +138,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     references.mkdir()
     write(references, [chorale(3, bars=4)], seconds=3)
     return ReportInputs(
-        study={"study": "tiny", "title": "Tiny <study> & more", "description": "Two models."},
+        study={
+            "study": "tiny",
+            "title": "Tiny <study> & more",
+            "description": "Two models.",
+            "datasets": {"d": {"split": {"kind": "random"}}},
+        },
         metrics=root / "metrics.csv",
         runs=root / "runs.csv",
         comparisons=root / "comparisons.csv",
+        leaks=root / "leak.csv",
         curves=curves,
         measures=measures,
         samples=samples,
@@ -139,6 +155,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         controls={"d": root / "controls" / "histograms.json"},
         corpora={"d": corpus},
         splits={"d": split},
+        families={"d": root / "families"},
         representations={("d", "voices"): packed},
         specs=specs,
         gate=root / "gate.json",
@@ -267,11 +284,32 @@ def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
 def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_path: Path) -> None:
     rows = [row for row in read_rows(inputs.metrics) if not row.sampler and row.seed]
     write_rows(tmp_path / "metrics.csv", rows)
+    write_leaks(tmp_path / "leak.csv", [])
     bare = ReportInputs(
-        study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs, comparisons=inputs.comparisons
+        study=inputs.study,
+        metrics=tmp_path / "metrics.csv",
+        runs=inputs.runs,
+        comparisons=inputs.comparisons,
+        leaks=tmp_path / "leak.csv",
     )
     page = render(bare)
-    assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
+    assert (
+        "The study sets no gates." in page
+        and 'id="leaks"' not in page
+        and "<audio" not in page
+        and 'id="samples"' not in page
+    )
+
+
+def test_families_are_listed_with_what_joined_them(page: str, parsed: Tables) -> None:
+    found = {tuple(head for head, _ in heads): rows for heads, rows in parsed.tables}
+    assert found["Members", "Joined by", "Size"] == [["p000, p001, p003", "group Book <1> (1), near (1)", "3"]]
+    assert found["Because of", "Joined"] == [["near", "1"], ["group", "1"]]
+    assert "for comparison only" in page
+
+
+def test_a_leak_has_its_price(page: str) -> None:
+    assert "relatives in train make the test NLL 0.200 nats/token lower (better)" in page
 
 
 def test_copying_stands_beside_unseen_music(inputs: ReportInputs, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Collect a study's metrics into one table and its runs into another, and compare its models by paired tests."""
+"""Collect a study's metrics and runs into tables, compare its models by paired tests, and price its leaks."""
 
 import argparse
 from pathlib import Path
 
 from dalsegno.metrics.comparisons import compare, write_comparisons
+from dalsegno.metrics.leaks import price, write_leaks
 from dalsegno.metrics.rows import CONTRACT, write_rows
 from dalsegno.metrics.scores import read_scores
 from dalsegno.provenance import recording
@@ -19,9 +20,10 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the study, written")
     parser.add_argument("--runs", type=Path, required=True, help="runs.csv of the study, written")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons.csv of the study, written")
+    parser.add_argument("--leaks", type=Path, required=True, help="leak.csv of the study, written")
     arguments = parser.parse_args()
     inputs: list[Path] = [*arguments.rows]
-    outputs = [arguments.metrics, arguments.runs, arguments.comparisons]
+    outputs = [arguments.metrics, arguments.runs, arguments.comparisons, arguments.leaks]
     with recording(arguments.request, inputs, outputs) as spec:
         runs, scores = [], {}
         for row in spec["runs"]:
@@ -34,6 +36,7 @@ def main() -> None:
         write_rows(arguments.metrics, collect(arguments.rows), CONTRACT)
         write_runs(arguments.runs, runs)
         write_comparisons(arguments.comparisons, compare(scores, **spec["evaluation"]))
+        write_leaks(arguments.leaks, price(spec["leaks"], scores, **spec["evaluation"]))
 
 
 if __name__ == "__main__":

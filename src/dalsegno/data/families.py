@@ -203,7 +203,7 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
             shift, ratio = _difference(corpus.piece(one), notes)
             found.append((one, index, "transposed", "1", f"{shift:+d} semitones, time × {ratio:.4g}"))
     if options.near is not None:
-        found += _near(corpus, own, options, options.near)
+        found += _near(corpus, own, options.near, options)
     if options.melody is not None:
         melodies = [melody(corpus.piece(i)) for i in own]
         pairs = related(melodies, options.melody, chain=True)
@@ -216,7 +216,7 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
 
 
 def _near(
-    corpus: Corpus, own: Sequence[int], options: FamilyOptions, share: float
+    corpus: Corpus, own: Sequence[int], share: float, options: FamilyOptions
 ) -> list[tuple[int, int, str, str, str]]:
     """Near duplicates among the pieces `own`, which differ in shape."""
     outline = lru_cache(maxsize=OUTLINES)(lambda index: near_duplicates.outline(corpus.piece(index)))

@@ -33,6 +33,8 @@ PARTS = 4
 """Tracks whose own top line counts, the ones with most notes."""
 NEIGHBOURS = 3
 """Pieces of one bucket that a piece meets: a chain holds a component together, all pairs would be quadratic."""
+PARTNERS = 6
+"""Pieces that a piece is aligned with at most by its own choice: in a large corpus the commonplace resembles much."""
 VOTES = 6
 """Ways to lay two pieces over each other that are tried, the most voted first."""
 TOLERANCE = (20, 120)
@@ -58,6 +60,8 @@ class Outline:
     Attributes:
         pitch, onset: its notes without drums, sorted by pitch, then onset; int64 `[N]`, MIDI numbers and ticks.
         key: both in one number, int64 `[N]`.
+        weight: what each note counts for: notes that begin together share one vote, float `[N]`.
+        onsets: different onsets, the sum of the weights.
         phrase: hashes, uint64 `[M]`, sorted.
         at, height, span: where each phrase begins, its first pitch, its length in ticks; int64 `[M]`.
         wait: median ticks between onsets.
@@ -66,6 +70,8 @@ class Outline:
     pitch: np.ndarray
     onset: np.ndarray
     key: np.ndarray
+    weight: np.ndarray
+    onsets: int
     phrase: np.ndarray
     at: np.ndarray
     height: np.ndarray
@@ -78,8 +84,9 @@ class Alignment:
     """How the second piece lies over the first.
 
     Attributes:
-        share: notes that agree beyond chance, of the piece with fewer: 1 where all do, 0 where no more do than if the
-            second piece begins a few beats earlier or later.
+        share: onsets whose notes agree beyond chance, of the piece with fewer: 1 where all do, 0 where no more do than
+            if the second piece begins a few beats earlier or later. Of notes that begin together each counts in
+            part, or the commonplace chords below a tune would outvote it.
         notes: notes that agree.
         shift: semitones by which the second piece is higher.
         ratio: how many times slower it goes in ticks.
@@ -102,7 +109,9 @@ def outline(notes: dict[str, np.ndarray]) -> Outline:
     kept[1:] = (np.diff(onset) > 0) | (np.diff(pitch) > 0)
     onset, pitch, track = onset[kept], pitch[kept], track[kept]
     key = np.sort(pitch * PITCH_APART + onset)
-    by_pitch = (key // PITCH_APART, key % PITCH_APART, key)
+    times, together = np.unique(key % PITCH_APART, return_inverse=True)
+    weight = 1 / np.bincount(together)[together] if len(key) else np.zeros(0)
+    by_pitch = (key // PITCH_APART, key % PITCH_APART, key, weight, len(times))
     if not len(onset):
         return Outline(*by_pitch, *_phrases(onset, pitch), 0.0)
     times, first = np.unique(onset, return_index=True)
@@ -141,7 +150,7 @@ def signatures_of(phrases: Iterable[np.ndarray]) -> np.ndarray:
 def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
     """Pairs (int64 `[E, 2]`, first < second) whose phrases are estimated to resemble each other.
 
-    They come piece by piece (the first of a pair), most alike first.
+    Of each piece the `PARTNERS` most alike are kept; they come piece by piece (the first of a pair), most alike first.
 
     Args:
         signatures: see `signatures_of`.
@@ -171,7 +180,17 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
         both, first = np.unique(np.concatenate(met), return_index=True)
         met, resembling = [both], [np.concatenate(resembling)[first]]
     pairs = np.stack(np.divmod(met[0], max(len(rows), 1)), 1)
-    return rows[pairs[np.lexsort((-resembling[0], pairs[:, 0]))]]
+    kept = _leading(pairs, resembling[0])
+    pairs, alike = pairs[kept], resembling[0][kept]
+    return rows[pairs[np.lexsort((-alike, pairs[:, 0]))]]
+
+
+def _leading(pairs: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """The rows of `pairs` that are among the `PARTNERS` most alike of either piece."""
+    ends = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    order = np.lexsort((-np.tile(alike, 2), ends))
+    place = np.arange(len(ends)) - np.searchsorted(ends[order], ends[order])
+    return np.unique(order[place < PARTNERS] % len(pairs)) if len(pairs) else np.zeros(0, np.int64)
 
 
 def align(one: Outline, other: Outline, least: float = 0.0) -> Alignment | None:
@@ -192,8 +211,8 @@ def align(one: Outline, other: Outline, least: float = 0.0) -> Alignment | None:
     ratio_of = other.span[j] / one.span[i]
     pace = np.round(np.log2(ratio_of) * 12).astype(np.int64)
     _, way, votes = np.unique(shift * 1024 + pace, return_inverse=True, return_counts=True)
-    fewer = min(len(one.onset), len(other.onset))
-    best = (-1, 0, 1.0, 0.0)
+    fewer = min(one.onsets, other.onsets)
+    best = (-1.0, 0, 0, 1.0, 0.0)
     for k in np.argsort(-votes, kind="stable")[:VOTES].tolist():
         if votes[k] < SUPPORT:
             break
@@ -207,25 +226,28 @@ def align(one: Outline, other: Outline, least: float = 0.0) -> Alignment | None:
         if inside[top] < SUPPORT:
             continue
         offset = float(begin[top + int(inside[top]) // 2])
-        agreed = int(_agreeing(one, other, step, ratio, [offset])[0])
+        (agreed,), (notes,) = _agreeing(one, other, step, ratio, [offset])
         if agreed > best[0]:
-            best = (agreed, step, ratio, offset)
+            best = (float(agreed), int(notes), step, ratio, offset)
         if agreed > CERTAIN * fewer:
             break
-    agreed, step, ratio, offset = best
+    agreed, met, step, ratio, offset = best
     # No correction for chance makes the share larger.
-    if agreed < max(least * fewer, 1):
+    if not met or agreed < least * fewer:
         return None
     beat = TICKS_PER_QUARTER * max(ratio, 1.0)
-    misplaced = int(_agreeing(one, other, step, ratio, [offset + beats * beat for beats in BESIDE]).max())
+    misplaced = float(_agreeing(one, other, step, ratio, [offset + beats * beat for beats in BESIDE])[0].max())
     share = max(agreed - misplaced, 0) / max(fewer - misplaced, 1)
-    return Alignment(share, agreed, step, ratio) if share >= least else None
+    return Alignment(share, met, step, ratio) if share >= least else None
 
 
-def _agreeing(one: Outline, other: Outline, shift: int, ratio: float, offsets: Sequence[float]) -> np.ndarray:
-    """For each offset (int64 `[K]`) the notes of `one`, laid over `other`, that meet a note of the same pitch.
+def _agreeing(
+    one: Outline, other: Outline, shift: int, ratio: float, offsets: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each offset, the notes of `one`, laid over `other`, that meet a note of the same pitch, each note once.
 
-    Each note is met once.
+    Returns:
+        Their weight in the piece with fewer onsets (float `[K]`), and their number (int64 `[K]`).
     """
     moved = np.round(one.onset * ratio + np.asarray(offsets)[:, None]).astype(np.int64)
     asked = (one.pitch + shift) * PITCH_APART + moved
@@ -239,7 +261,8 @@ def _agreeing(one: Outline, other: Outline, shift: int, ratio: float, offsets: S
     # The notes asked for are sorted, hence those that they meet, too.
     seen = np.maximum.accumulate(nearest, axis=1)
     met = (nearest >= 0) & (np.diff(seen, axis=1, prepend=-1) > 0)
-    return met.sum(1)
+    weight = np.broadcast_to(one.weight, met.shape) if one.onsets <= other.onsets else other.weight[nearest]
+    return np.where(met, weight, 0).sum(1), met.sum(1)
 
 
 def _tolerance(one: Outline, other: Outline, ratio: float) -> int:

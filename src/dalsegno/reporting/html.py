@@ -17,6 +17,7 @@ from markupsafe import Markup
 from dalsegno.copying import judge
 from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
+from dalsegno.metrics.leaks import read_leaks
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures
 from dalsegno.reporting.copying_page import copying_pages
@@ -36,6 +37,7 @@ from dalsegno.reporting.leaderboard import (
     series,
     show,
 )
+from dalsegno.reporting.leak_page import leak_pages
 from dalsegno.reporting.listening import shelves
 from dalsegno.reporting.origins import origins, versions
 from dalsegno.reporting.tables import Run, read_runs
@@ -97,6 +99,7 @@ def render(inputs: ReportInputs) -> str:
         likelihoods=likelihoods(rows, runs, colours, comparisons),
         paired=paired_tests(comparisons, runs),
         across=across_representations(rows, runs, colours, comparisons),
+        leaks=leak_pages(read_leaks(inputs.leaks), colours),
         curves=_curves(inputs, runs, colours),
         beside=metrics_beside_controls(rows, colours),
         dots=_dots(rows, colours),
@@ -291,7 +294,9 @@ def _pages(inputs: ReportInputs) -> list[DatasetPage]:
             dataset,
             corpus,
             inputs.splits[dataset],
+            inputs.families[dataset],
             {name: folder for (owner, name), folder in inputs.representations.items() if owner == dataset},
+            inputs.study["datasets"][dataset]["split"]["kind"] == "random",
         )
         for dataset, corpus in sorted(inputs.corpora.items())
     ]
