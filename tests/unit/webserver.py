@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Answer = Callable[["Request"], None]
@@ -22,7 +23,7 @@ class Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         with self.site.lock:
-            self.site.requests.append((self.path, dict(self.headers)))
+            self.site.requests.append((self.path, self.headers))
             self.count = sum(path == self.path for path, _ in self.site.requests) - 1
         answer = self.site.answers.get(self.path)
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -53,7 +54,7 @@ class Site:
 
     address: str
     answers: dict[str, Answer] = field(default_factory=dict)
-    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, Message]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def at(self, path: str, answer: Answer) -> str:
