@@ -11,14 +11,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 READERS: dict[str, str] = {
+    "abc": "dalsegno.data.read_abc:read",
     "chorale": "dalsegno.data.read_chorale:read",
+    "kern": "dalsegno.data.read_score:read_kern",
     "midi": "dalsegno.data.read_midi:read",
+    "musicxml": "dalsegno.data.read_score:read_musicxml",
 }
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {"abc": "dalsegno.data.read_abc:parts"}
 """The formats whose files hold several pieces, and the functions that name them."""
 
-SUFFIXES: dict[str, str] = {".mid": "midi", ".midi": "midi"}
+SUFFIXES: dict[str, str] = {
+    ".abc": "abc",
+    ".krn": "kern",
+    ".mid": "midi",
+    ".midi": "midi",
+    ".musicxml": "musicxml",
+    ".mxl": "musicxml",
+    ".xml": "musicxml",
+}
 """The format that a file's suffix means, in small letters; other files are no music."""
 
 
