@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -86,8 +86,8 @@ def list_source(source: Listed, root: Path = Path()) -> list[SourceFile]:
     if isinstance(source, Music21Source):
         collection = COLLECTIONS[source.collection]
         folder = _music21_corpus() / collection.folder
-        found = [path for path in sorted(folder.glob("*")) if path.suffix in collection.suffixes]
-        return [SourceFile(path.name, path, path.stem, collection.format) for path in found]
+        names = sorted(path.name for path in folder.glob("*") if path.suffix in collection.suffixes)
+        return _named(folder, {name: collection.format for name in names})
     folder = Path(root) / source.path
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -109,10 +109,15 @@ def list_folder(folder: Path, content: Content) -> list[SourceFile]:
     table = content.labels.file if content.labels else None
     paths = sorted(path for path in paths if path == table or _included(path, content))
     formats = {path: None if path == table else content.format or format_of(path) for path in paths}
-    stems = Counter(_stem(path) for path in paths if formats[path])
+    return _named(folder, formats)
+
+
+def _named(folder: Path, formats: Mapping[str, str | None]) -> list[SourceFile]:
+    """The files of `folder` by path; pieces whose files differ in their suffix alone keep it in their id."""
+    stems = Counter(_stem(path) for path in formats if formats[path])
     return [
-        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, formats[path])
-        for path in paths
+        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, format)
+        for path, format in formats.items()
     ]
 
 
