@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.data.labels import LabelTable, read_labels
-from dalsegno.data.manifest import SourceFile, included, list_folder, list_source, sha256
+from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_source, sha256
 from dalsegno.data.options import ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.readers import PARTS, SUFFIXES
@@ -94,7 +94,7 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
     """Like `build`, of the given files of `source`."""
     rejects: list[Reject] = []
     units = _units(source, files, rejects, jobs)
-    licence = source.licence if isinstance(source, Content) else "public domain (Bach); encoding: music21 corpus"
+    licence = source.licence if isinstance(source, Content) else COLLECTIONS[source.collection].licence
     labels = _labels(source, files)
     calls = [(unit.file.format, unit.file.location, unit.part, _options(source)) for unit in units]
     results = in_order(call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE))
@@ -163,7 +163,7 @@ def _units(source: Source, files: Sequence[SourceFile], rejects: list[Reject], j
 
 
 def _options(source: Source) -> dict[str, Any]:
-    return source.options if isinstance(source, Content) else {}
+    return source.options if isinstance(source, Content) else COLLECTIONS[source.collection].options
 
 
 def _labels(source: Source, files: Sequence[SourceFile]) -> LabelTable:

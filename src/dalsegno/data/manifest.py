@@ -10,16 +10,54 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from dalsegno.data.options import ArchiveSource, Content, FolderSource, Music21Source, Source
 from dalsegno.data.readers import format_of
 
 Listed = FolderSource | Music21Source
 """The sources whose files can be listed before any job runs."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection of music21's corpus.
+
+    Attributes:
+        folder: below music21's corpus.
+        suffixes: of its scores; other files there are no scores (analyses, licences).
+        format: a name of `dalsegno.data.readers.READERS`.
+        options: for the format's reader.
+    """
+
+    folder: str
+    suffixes: tuple[str, ...]
+    format: str
+    licence: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+COLLECTIONS = {
+    "aird": Collection("airdsAirs", (".abc",), "abc", "public domain (music); encoding: music21 corpus"),
+    "bach_chorales": Collection("bach", (".mxl", ".xml"), "chorale", "public domain (Bach); encoding: music21 corpus"),
+    "essen": Collection(
+        "essenFolksong",
+        (".abc",),
+        "abc",
+        "non-commercial (Essen Folksong Collection; legal status unclear: see music21 corpus)",
+        {"file_label": "region"},
+    ),
+    "monteverdi": Collection("monteverdi", (".mxl",), "musicxml", "public domain (music); encoding: music21 corpus"),
+    "oneill": Collection("oneills1850", (".abc",), "abc", "public domain (music); encoding: music21 corpus"),
+    "palestrina": Collection("palestrina", (".krn",), "kern", "no derivatives: do not redistribute (music21 corpus)"),
+    "ryans_mammoth": Collection("ryansMammoth", (".abc",), "abc", "public domain (music); encoding: music21 corpus"),
+    "trecento": Collection("trecento", (".mxl", ".xml"), "musicxml", "public domain (music); encoding: music21 corpus"),
+}
+"""The collections of `Music21Source`."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +84,10 @@ def list_source(source: Listed, root: Path = Path()) -> list[SourceFile]:
         FileNotFoundError: the folder is missing, or holds no file.
     """
     if isinstance(source, Music21Source):
-        folder = _music21_corpus() / "bach"
-        found = [path for path in sorted(folder.glob("*")) if path.suffix in (".mxl", ".xml")]
-        return [SourceFile(path.name, path, path.stem, "chorale") for path in found]
+        collection = COLLECTIONS[source.collection]
+        folder = _music21_corpus() / collection.folder
+        names = sorted(path.name for path in folder.glob("*") if path.suffix in collection.suffixes)
+        return _named(folder, {name: collection.format for name in names})
     folder = Path(root) / source.path
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -70,10 +109,15 @@ def list_folder(folder: Path, content: Content) -> list[SourceFile]:
     table = content.labels.file if content.labels else None
     paths = sorted(path for path in paths if included(path, content))
     formats = {path: None if path == table else content.format or format_of(path) for path in paths}
-    stems = Counter(_stem(path) for path in paths if formats[path])
+    return _named(folder, formats)
+
+
+def _named(folder: Path, formats: Mapping[str, str | None]) -> list[SourceFile]:
+    """The files of `folder` by path; pieces whose files differ in their suffix alone keep it in their id."""
+    stems = Counter(_stem(path) for path in formats if formats[path])
     return [
-        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, formats[path])
-        for path in paths
+        SourceFile(path, folder / path, _stem(path) if stems[_stem(path)] == 1 else path, format)
+        for path, format in formats.items()
     ]
 
 

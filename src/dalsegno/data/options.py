@@ -14,7 +14,9 @@ class Music21Source(Section):
     """Scores that ship in music21's wheel."""
 
     kind: Literal["music21"]
-    collection: Literal["bach_chorales"]
+    collection: Literal[
+        "bach_chorales", "ryans_mammoth", "essen", "oneill", "aird", "palestrina", "monteverdi", "trecento"
+    ]
 
 
 class Labels(Section):

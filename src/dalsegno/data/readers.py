@@ -11,20 +11,33 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 READERS: dict[str, str] = {
+    "abc": "dalsegno.data.read_abc:read",
     "chorale": "dalsegno.data.read_chorale:read",
     "grid_json": "dalsegno.data.read_grid:read",
+    "kern": "dalsegno.data.read_score:read_kern",
     "midi": "dalsegno.data.read_midi:read",
+    "musicxml": "dalsegno.data.read_score:read_musicxml",
     "notes_csv": "dalsegno.data.read_notes_csv:read",
     "piano_roll_mat": "dalsegno.data.read_rolls:read",
 }
 
 PARTS: dict[str, str] = {
+    "abc": "dalsegno.data.read_abc:parts",
     "grid_json": "dalsegno.data.read_grid:parts",
     "piano_roll_mat": "dalsegno.data.read_rolls:parts",
 }
 """The formats whose files hold several pieces, and the functions that name them."""
 
-SUFFIXES: dict[str, str] = {".mat": "piano_roll_mat", ".mid": "midi", ".midi": "midi"}
+SUFFIXES: dict[str, str] = {
+    ".abc": "abc",
+    ".krn": "kern",
+    ".mat": "piano_roll_mat",
+    ".mid": "midi",
+    ".midi": "midi",
+    ".musicxml": "musicxml",
+    ".mxl": "musicxml",
+    ".xml": "musicxml",
+}
 """The format that a file's suffix means, in small letters; other files are no music."""
 
 
