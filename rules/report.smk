@@ -5,6 +5,7 @@ rule report:
         metrics=rules.tables.output.metrics,
         runs=rules.tables.output.runs,
         comparisons=rules.tables.output.comparisons,
+        decoding=rules.tables.output.decoding,
         verdict=rules.verdict.output.verdict,
         curves=every("train", "curves.jsonl"),
         requests=[f"{one.folder}/spec.json" for job, one in PLAN.requests.items() if job.stage != "report"],
