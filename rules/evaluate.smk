@@ -105,6 +105,12 @@ rule tables:
             labels={"table": "paired comparisons"},
         ),
         leaks=f"{RESULTS}/studies/{PLAN.study.study}/leak.csv",
+        decoding=report(
+            f"{RESULTS}/studies/{PLAN.study.study}/decoding.csv",
+            caption="../workflow/report/decoding.rst",
+            category="Tables",
+            labels={"table": "decoding of each model"},
+        ),
         record=record("tables"),
     log:
         log_file("tables"),
@@ -119,5 +125,6 @@ rule tables:
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
         "--runs {output.runs:q} --comparisons {output.comparisons:q} --leaks {output.leaks:q} "
+        "--decoding {output.decoding:q} "
         "--rows {input.likelihood:q} {input.measures:q} {input.copying:q} {input.controls:q} "
         "--runs-folder {params.runs:q} --likelihood-folder {params.likelihood:q} 2>&1 | tee {log:q}"

@@ -6,6 +6,7 @@ rule report:
         runs=rules.tables.output.runs,
         comparisons=rules.tables.output.comparisons,
         leaks=rules.tables.output.leaks,
+        decoding=rules.tables.output.decoding,
         verdict=rules.verdict.output.verdict,
         curves=every("train", "curves.jsonl"),
         requests=[f"{one.folder}/spec.json" for job, one in PLAN.requests.items() if job.stage != "report"],

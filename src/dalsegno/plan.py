@@ -19,7 +19,8 @@ from dalsegno import provenance
 from dalsegno.data.manifest import content_digest, list_source
 from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES
-from dalsegno.metrics.registry import METRICS
+from dalsegno.metrics.base import HistogramDistance
+from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
 from dalsegno.study import Run, Study, StudyError, expand, nearest
@@ -218,7 +219,10 @@ class Plan:
             return spec | {"seconds": study.report.seconds}
         if stage == "copying":
             return spec | {"evaluation": _dump(study.evaluation)}
-        return spec | {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
+        spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
+        if study.sweep and wildcards["sampler"] in study.swept:
+            spec["criterion"] = study.sweep.criterion
+        return spec
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
         """The import closure of a job: its program and the modules that it loads by name."""
@@ -241,6 +245,8 @@ class Plan:
             extra += [_module(REPRESENTATIONS[kind]) for kind in kinds]
         if stage in ("measure", "control"):
             extra += [_module(METRICS[name]) for name in self.study.metrics]
+        if stage == "measure" and self.study.sweep and wildcards["sampler"] in self.study.swept:
+            extra += [_module(METRICS[name]) for name in self.study.sweep.criterion]
         if stage == "report":
             folder = self.root / TEMPLATES
             resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
@@ -294,7 +300,14 @@ class Plan:
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
             leaks = [_dump(leak) for leak in study.leaks]
-            return {"study": study.study, "runs": runs, "leaks": leaks, "evaluation": _dump(study.evaluation)}
+            sweep = _dump(study.sweep) if study.sweep else None
+            return {
+                "study": study.study,
+                "runs": runs,
+                "leaks": leaks,
+                "sweep": sweep,
+                "evaluation": _dump(study.evaluation),
+            }
         return {"document": _dump(study), "places": self._places(("report",))}
 
     def _places(self, without: Iterable[str]) -> list[dict[str, str]]:
@@ -393,6 +406,9 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
             lines.append(
                 f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
             )
+    for index, name in enumerate(study.sweep.criterion if study.sweep else []):
+        if not isinstance(load_metric(name), HistogramDistance):
+            lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
     if lines:
         raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
     return resolved

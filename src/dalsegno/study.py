@@ -20,7 +20,7 @@ from dalsegno.data.options import Dataset, RandomSplit
 from dalsegno.models.registry import FAMILIES
 from dalsegno.options import Name, Section
 from dalsegno.representations.options import RepresentationOptions
-from dalsegno.sampling.options import Sampler
+from dalsegno.sampling.options import Sampler, Sweep
 from dalsegno.training.options import Augmentation, Training
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
@@ -127,12 +127,25 @@ class Study(Section):
     representations: Annotated[dict[Name, RepresentationOptions], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     samplers: dict[Name, Sampler] = {}
+    sweep: Sweep | None = Field(None, description="decodings that join `samplers`; the best of each model ranks it")
     metrics: list[str] = Field([], description="names of dalsegno.metrics.registry.METRICS, computed on samples")
     evaluation: Evaluation = Evaluation()
     runs: Annotated[list[Product], Field(min_length=1)] = [Product()]
     gates: list[Gate] = []
     leaks: list[Leak] = []
     report: Report = Report()
+
+    @model_validator(mode="after")
+    def decodings_are_samplers(self) -> Self:
+        for name, sampler in self.swept.items():
+            if self.samplers.setdefault(name, sampler) != sampler:
+                raise ValueError(f"`sweep` makes a sampler {name!r}, and `samplers` another: rename yours")
+        return self
+
+    @property
+    def swept(self) -> dict[str, Sampler]:
+        """The samplers that the sweep makes."""
+        return self.sweep.samplers if self.sweep else {}
 
 
 @dataclass(frozen=True, order=True)
@@ -220,6 +233,9 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
         for index, metric in enumerate(study.metrics):
             if metric not in metrics:
                 yield f"metrics.{index}: no metric {metric!r}{nearest(metric, metrics)}"
+        for index, metric in enumerate(study.sweep.criterion if study.sweep else []):
+            if metric not in metrics:
+                yield f"sweep.criterion.{index}: no metric {metric!r}{nearest(metric, metrics)}"
     for index, product in enumerate(study.runs):
         for axis, names in (
             ("datasets", study.datasets),

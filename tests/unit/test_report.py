@@ -26,6 +26,7 @@ from dalsegno.gate.verdicts import Verdict, of_bound
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
+from dalsegno.metrics.decoding import Decoding, write_decodings
 from dalsegno.metrics.leaks import price, write_leaks
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
@@ -105,6 +106,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             tables += [folder / "likelihood.csv", folder / "metrics.csv"]
     scores = {("d", "voices", model): [pieces_of(nll)] for model, nll in NLL.items()}
     write_comparisons(root / "comparisons.csv", compare(scores, resamples=200))
+    write_decodings(root / "decoding.csv", [])
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected, CONTRACT)
     write_runs(root / "runs.csv", runs)
@@ -148,6 +150,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         runs=root / "runs.csv",
         comparisons=root / "comparisons.csv",
         leaks=root / "leak.csv",
+        decoding=root / "decoding.csv",
         curves=curves,
         measures=measures,
         samples=samples,
@@ -291,6 +294,7 @@ def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_pa
         runs=inputs.runs,
         comparisons=inputs.comparisons,
         leaks=tmp_path / "leak.csv",
+        decoding=inputs.decoding,
     )
     page = render(bare)
     assert (
@@ -310,6 +314,44 @@ def test_families_are_listed_with_what_joined_them(page: str, parsed: Tables) ->
 
 def test_a_leak_has_its_price(page: str) -> None:
     assert "relatives in train make the test NLL 0.200 nats/token lower (better)" in page
+
+
+def test_a_sweep_shows_every_decoding_and_ranks_with_the_chosen_one(inputs: ReportInputs, tmp_path: Path) -> None:
+    """The samples of each model serve as those of two decodings; the second is chosen."""
+    rows = [row for row in read_rows(inputs.metrics) if row.sampler != "free"]
+    sampled = [row for row in read_rows(inputs.metrics) if row.sampler == "free"]
+    names = ("sweep_t0_8", "sweep_t1")
+    rows += [replace(row, sampler=name) for name in names for row in sampled]
+    rows += [replace(row, split="valid", value=98765.4) for row in rows if row.sampler and row.split == "test"]
+    rows += [
+        replace(row, metric=metric, value=0.5, split="test")
+        for row in rows
+        if row.sampler and row.metric == "pitch_range"
+        for metric in ("precision", "recall")
+    ]
+    write_rows(tmp_path / "metrics.csv", rows)
+    decodings = [
+        Decoding("d", "voices", model, name, 0.8 if name == names[0] else 1.0, 0, 1.0, 1.25, 2, name == names[1])
+        for model in NLL
+        for name in names
+    ]
+    write_decodings(tmp_path / "decoding.csv", decodings)
+    page = render(
+        replace(
+            inputs,
+            metrics=tmp_path / "metrics.csv",
+            decoding=tmp_path / "decoding.csv",
+            measures={(run, name): path for (run, _), path in inputs.measures.items() for name in names},
+            samples={(run, name): path for (run, _), path in inputs.samples.items() for name in names},
+        )
+    )
+    table = page[page.index("<h3>Decoding</h3>") :]
+    beside = table[table.index("all metrics") :]
+    assert names[0] in table and "1.250" in table
+    assert f"voices · {names[1]}" in beside and f"voices · {names[0]}" not in beside
+    assert f"gru · {names[0]} 0.500" in page and f"gru · {names[1]} ★ 0.500" in page
+    assert names[0] not in page[page.index('id="samples"') :].partition("</section>")[0]
+    assert "98765.4" not in page
 
 
 def test_copying_stands_beside_unseen_music(inputs: ReportInputs, tmp_path: Path) -> None:

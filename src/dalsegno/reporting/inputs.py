@@ -18,6 +18,7 @@ class ReportInputs:
         runs: `runs.csv` of the study.
         comparisons: `comparisons.csv` of the study.
         leaks: `leak.csv` of the study.
+        decoding: `decoding.csv` of the study.
         curves: run -> `curves.jsonl`.
         measures: (run, sampler) -> `histograms.json`.
         copying: (run, sampler) -> `pieces.csv` of verdicts.
@@ -39,6 +40,7 @@ class ReportInputs:
     runs: Path
     comparisons: Path
     leaks: Path
+    decoding: Path
     curves: Mapping[str, Path] = field(default_factory=dict)
     measures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     copying: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class ReportInputs:
         Args:
             document: the study.
             places: one row a job: its stage, wildcards and folder.
-            study_folder: where `metrics.csv`, `runs.csv`, `comparisons.csv`, `leak.csv` and `gate.json` lie.
+            study_folder: where the study's tables and `gate.json` lie.
         """
 
         def by(stage: str, *wildcards: str, name: str = "") -> dict[Any, Path]:
@@ -76,6 +78,7 @@ class ReportInputs:
             runs=study_folder / "runs.csv",
             comparisons=study_folder / "comparisons.csv",
             leaks=study_folder / "leak.csv",
+            decoding=study_folder / "decoding.csv",
             gate=study_folder / "gate.json",
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
@@ -98,7 +101,8 @@ class ReportInputs:
 
     def files(self) -> list[Path]:
         """Every file that the report may read."""
-        single = [self.metrics, self.runs, self.comparisons, self.leaks, *([self.gate] if self.gate else [])]
+        single = [self.metrics, self.runs, self.comparisons, self.leaks, self.decoding]
+        single += [self.gate] if self.gate else []
         for group in (self.curves, self.measures, self.controls, self.splits, self.specs, self.copying, self.unseen):
             single += group.values()
         for folders, names in (
