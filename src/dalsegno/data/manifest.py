@@ -87,7 +87,7 @@ def list_source(source: Listed, root: Path = Path()) -> list[SourceFile]:
         collection = COLLECTIONS[source.collection]
         folder = _music21_corpus() / collection.folder
         names = sorted(path.name for path in folder.glob("*") if path.suffix in collection.suffixes)
-        return _named(folder, {name: collection.format for name in names})
+        return _named(folder, dict.fromkeys(names, collection.format))
     folder = Path(root) / source.path
     if not folder.is_dir():
         raise FileNotFoundError(
