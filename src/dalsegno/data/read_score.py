@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -108,14 +111,15 @@ def _unzipped(content: bytes) -> bytes:
                 name for name in names if name.endswith((".xml", ".musicxml")) and not name.startswith("META-INF")
             ]
             if "META-INF/container.xml" in names:
-                container = ElementTree.fromstring(archive.read("META-INF/container.xml"))
-                roots = [one.get("full-path", "") for one in container.iter() if one.tag.endswith("rootfile")]
+                # Exporters leave an ampersand in the name unescaped, so the container is not parsed as XML.
+                container = decode(archive.read("META-INF/container.xml"))
+                roots = [html.unescape(name) for name in re.findall(r"full-path\s*=\s*[\"']([^\"']*)", container)]
                 scores = [name for name in roots if name in names] or scores
             if not scores:
                 raise ValueError(f"a zip archive of {len(names)} files without a score")
             with archive.open(scores[0]) as file:
                 score = file.read(LARGEST + 1)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, ElementTree.ParseError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, OSError, EOFError) as error:
         raise ValueError(f"a broken compressed score: {error}") from error
     if len(score) > LARGEST:
         raise ValueError(f"the score within holds more than {LARGEST >> 20} MiB")
