@@ -42,6 +42,13 @@ def main() -> int:
     accept.add_argument("snapshot", type=Path)
     accept.set_defaults(act=_baseline)
 
+    compare = commands.add_parser("compare", help="what two results folders, baselines or git revisions differ in")
+    compare.add_argument("old", help="a results folder, a baseline file, or a git revision")
+    compare.add_argument("new", help="another")
+    compare.add_argument("--format", choices=("markdown", "json", "html"), default="markdown")
+    compare.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    compare.set_defaults(act=_compare)
+
     arguments = parser.parse_args()
     return int(arguments.act(arguments))
 
@@ -87,6 +94,24 @@ def _baseline(arguments: argparse.Namespace) -> int:
     except BaselineError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    # Statistics and templates take a second to import, which no other command should pay.
+    from dalsegno.comparing import differences, render, states
+
+    try:
+        found = differences.compare(states.read(arguments.old), states.read(arguments.new))
+    except states.StateError as error:
+        print(error, file=sys.stderr)
+        return 2
+    written = {"markdown": render.to_markdown, "json": render.to_json, "html": render.to_html}[arguments.format](found)
+    if arguments.output is None:
+        print(written, end="")
+    else:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(written, encoding="utf-8")
     return 0
 
 

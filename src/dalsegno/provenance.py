@@ -228,7 +228,8 @@ def settle(requests: Sequence[Request], now: float | None = None) -> dict[str, l
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """The differences of two requests or records, one readable line each."""
-    yield from _compare_values("spec", before.get("spec"), after.get("spec"))
+    for key, value, other in changed_values("spec", before.get("spec"), after.get("spec")):
+        yield f"{key}: {canonical(value)} -> {canonical(other)}"
     old, new = before.get("code", {}), after.get("code", {})
     for module in sorted(old.keys() | new.keys()):
         if old.get(module) != new.get(module):
@@ -238,12 +239,13 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
         yield "lock: other library versions"
 
 
-def _compare_values(key: str, before: Any, after: Any) -> Iterator[str]:
+def changed_values(key: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The keys, below `key`, at which two values differ, with both; None where a key is absent."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
-            yield from _compare_values(f"{key}.{name}", before.get(name), after.get(name))
+            yield from changed_values(f"{key}.{name}", before.get(name), after.get(name))
     elif before != after:
-        yield f"{key}: {canonical(before)} -> {canonical(after)}"
+        yield key, before, after
 
 
 def _oldest(files: Iterable[str]) -> float | None:

@@ -211,15 +211,27 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 
 def read(path: Path, study: str) -> Snapshot:
-    """The snapshot in a file.
+    """The snapshot in a file; see `parse`."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise BaselineError(f"{path} is damaged ({error}): {_remedy(study)}") from None
+    return parse(text, str(path), study)
+
+
+def parse(text: str, path: str, study: str) -> Snapshot:
+    """The snapshot in a text.
+
+    Args:
+        path: where the text is from, for messages.
 
     Raises:
-        BaselineError: the file is damaged, of another schema, or of another study.
+        BaselineError: the text is damaged, of another schema, or of another study.
     """
-    remedy = f"take the file back with git, or make a new baseline: make baseline STUDY=config/studies/{study}.yaml"
+    remedy = _remedy(study)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        content = json.loads(text)
+    except ValueError as error:
         raise BaselineError(f"{path} is damaged ({error}): {remedy}") from None
     if not isinstance(content, dict) or "schema_version" not in content:
         raise BaselineError(f"{path} is damaged (no schema_version): {remedy}")
@@ -242,6 +254,10 @@ def read(path: Path, study: str) -> Snapshot:
             if len(above) != len(group.runs) or {len(column) for column in columns} != {len(below.families)}:
                 raise BaselineError(f"{path} is damaged ({name}, {split}: columns of unlike length): {remedy}")
     return snapshot
+
+
+def _remedy(study: str) -> str:
+    return f"take the file back with git, or make a new baseline: make baseline STUDY=config/studies/{study}.yaml"
 
 
 def _facts(stage: str, folder: Path) -> dict[str, float | int | str]:

@@ -294,7 +294,7 @@ def _values(
         for split in [gate["split"]] if "split" in gate else SPLITS:
             if split not in SPLITS:
                 continue
-            above, below_F = zip(*(_sums(group, metric, split) for group in (before, after)), strict=True)
+            above, below_F = zip(*(sums(group, metric, split) for group in (before, after)), strict=True)
             if not len(below_F[0]) or below_F[0].sum() == 0:
                 continue
             old_S, new_S = (one.sum(axis=1) / below_F[0].sum() for one in above)
@@ -318,7 +318,7 @@ def _values(
         measured = _has(before, sampler, metric) and _has(after, sampler, metric)
         if gate.get("sampler", sampler) != sampler or not measured:
             continue
-        old_S, new_S = (_sampled(group, sampler, metric) for group in (before, after))
+        old_S, new_S = (sampled(group, sampler, metric) for group in (before, after))
 
         def sample_cell(margin: float, equal: bool, old_S: np.ndarray = old_S, new_S: np.ndarray = new_S) -> Cell:
             return Cell(old_S, new_S, margin, gate.get("better", direction(metric)), pool=metric)
@@ -338,13 +338,14 @@ def _has(group: Group, sampler: str, metric: str) -> bool:
     return all(metric in run.samples[sampler].values for run in group.runs.values())
 
 
-def _sampled(group: Group, sampler: str, metric: str) -> np.ndarray:
+def sampled(group: Group, sampler: str, metric: str) -> np.ndarray:
+    """A metric of the samples under each seed; NaN where undefined."""
     values = [run.samples[sampler].values[metric][0] for run in _by_seed(group)]
     return np.array([np.nan if value is None else value for value in values])
 
 
-def _sums(group: Group, metric: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """`above_SxF` and `below_F` of a ratio."""
+def sums(group: Group, metric: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """`above_SxF` and `below_F` of a ratio: seeds by families."""
     part, _, clean = split.partition("_")
     pieces = group.splits[part]
     kept = [i for i in range(len(pieces.families)) if pieces.clean[i] or not clean]
