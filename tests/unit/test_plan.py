@@ -99,7 +99,7 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     assert "'ngram' is no network" in str(caught.value)
 
 
-def test_a_sweep_adds_jobs_and_changes_none_but_the_tables(made: Plan, tmp_path: Path) -> None:
+def test_a_sweep_adds_jobs_and_changes_none_but_the_summaries(made: Plan, tmp_path: Path) -> None:
     plain = made.study.samplers["free"]
     sweep = {"temperature": [0.9, 1.1], "count": plain.count, "bars": plain.bars, "criterion": ["interval_distance"]}
     swept = build(tmp_path, {"sweep": sweep})
@@ -108,7 +108,11 @@ def test_a_sweep_adds_jobs_and_changes_none_but_the_tables(made: Plan, tmp_path:
     assert len(new) == 3 * 2 * len(made.runs)
 
     def specs(plan_: Plan) -> dict:
-        return {job: request.spec for job, request in plan_.requests.items() if job.stage not in ("tables", "report")}
+        return {
+            job: request.spec
+            for job, request in plan_.requests.items()
+            if job.stage not in ("tables", "gate", "report")
+        }
 
     assert specs(swept).items() >= specs(made).items()
     run = next(iter(made.runs))
