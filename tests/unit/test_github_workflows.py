@@ -38,7 +38,7 @@ def test_workflows_are_valid_and_safe(path: Path) -> None:
     [
         ("timeout-minutes", "timeout-minuets", valid),
         (r"@[0-9a-f]{40} # v6\.0\.1", "@v6", safe),
-        (r"permissions: \{\}", "permissions: write-all", safe),
+        (r"permissions:\n      contents: read", "permissions: write-all", safe),
         ("run: make install", "run: echo ${{ github.event.pull_request.title }}", safe),
     ],
     ids=["unknown key", "unpinned action", "all rights", "injection"],
