@@ -49,11 +49,13 @@ test: $(STAMP) lint ## lint, types and tests
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: $(STAMP) ## ruff, mypy, snakefmt, snakemake --lint
+lint: $(STAMP) ## ruff, mypy, snakefmt, the GitHub workflows, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 	@$(SNAKEMAKE) --lint
 
 format: $(STAMP) ## format Python and Snakemake files

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from dalsegno.data.fetching import cache_folder, fetch
-
 from dalsegno.provenance import recording
 
 
