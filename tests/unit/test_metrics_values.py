@@ -213,3 +213,20 @@ def test_long_silences_are_skipped_and_change_nothing(monkeypatch: pytest.Monkey
     np.testing.assert_allclose(sparse.mean_P, full.mean_P)
     for length, best in full.best.items():
         np.testing.assert_allclose(sparse.best[length], best, atol=1e-12)
+
+
+@pytest.mark.parametrize("bars", [1, 4])
+def test_entropy_of_windows_is_that_of_all_windows_taken_one_by_one(bars: int) -> None:
+    """Silences at the start, between and before a stray last note, shorter and longer than a window."""
+    for starts in ([0, 1, 2, 3], [3, 4, 9, 40], [0], [2, 5], [1, 8, 12, 300]):
+        random = np.random.default_rng(sum(starts))
+        bar = np.repeat(starts, 6)
+        pitch = random.integers(40, 80, len(bar))
+        start = bar * 1920 + random.integers(0, 1800, len(bar))
+        width = min(bars, starts[-1] + 1)
+        windows = [pitch[(bar >= low) & (bar < low + width)] % 12 for low in range(starts[-1] + 2 - width)]
+        shares = [np.bincount(window) / len(window) for window in windows if len(window)]
+        expected = np.mean([-sum(p * np.log2(p) for p in share if p) for share in shares])
+        piece = make_notes(start=start, duration=np.full(len(bar), 240), pitch=pitch)
+        metric = load_metric(f"pitch_class_entropy_{bars}bar")
+        assert metric(piece) == pytest.approx(expected, abs=1e-12), starts
