@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
+from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
 from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES
@@ -308,7 +309,12 @@ class Plan:
                 "sweep": sweep,
                 "evaluation": _dump(study.evaluation),
             }
-        return {"document": _dump(study), "places": self._places(("report",))}
+        return {"document": _dump(study), "places": self._places(("report",)), "cards": self._cards()}
+
+    def _cards(self) -> dict[str, dict[str, Any]]:
+        """The catalog's entries of the datasets that came from it."""
+        named = {name: dataset.catalog for name, dataset in self.study.datasets.items() if dataset.catalog}
+        return {name: _dump(catalog.load(entry, self.root / catalog.FOLDER)) for name, entry in named.items()}
 
     def _places(self, without: Iterable[str]) -> list[dict[str, str]]:
         """One row a job: its stage, wildcards and folder."""

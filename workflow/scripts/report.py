@@ -15,7 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
     inputs: list[Path] = []
     with recording(arguments.request, inputs, [arguments.html]) as spec:
-        page = ReportInputs.of(spec["document"], spec["places"], arguments.html.parent)
+        page = ReportInputs.of(spec, arguments.html.parent)
         inputs += page.files()
         write_report(arguments.html, page)
 
