@@ -2,8 +2,9 @@
 
     python benchmarks/planted_bugs.py FOLDER [bug ...]
 
-Each bug is one edit of real code. A bug that the code makes impossible to run (an error of a job) counts as noticed by
-an error. FOLDER is made anew; about half a minute a bug on two cores. Results: docs/gate.md.
+Each bug is one edit of real code. A bug that makes a job fail counts as noticed by an error where the traceback leads
+through the edited file, and stops everything where it does not. FOLDER is made anew; about half a minute a bug on two cores.
+Results: docs/gate.md.
 """
 
 from __future__ import annotations
@@ -195,6 +196,8 @@ def main() -> None:
             told = "; ".join(f"{one['status']}: {one['subject']} {one['metric']} {one['split']}".strip() for one in red)
         else:
             told = "error: " + next((line for line in output.splitlines() if "Error:" in line), "a job failed")
+            # A broken environment turns everything red and catches nothing.
+            assert bug.file in output, f"{bug.name}: failed elsewhere than in {bug.file}:\n{output[-2000:]}"
         print(f"| {bug.name} | {'yes' if code else 'NO'} | {seconds:.0f} | {told or 'nothing'} |", flush=True)
 
 
