@@ -269,7 +269,10 @@ class Plan:
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
             return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
-        return {"document": _dump(study), "places": self._places(("report",))}
+        # Gated runs add to it after the report was made, so it counts by content, as a baseline does.
+        history = self.results / "history.parquet"
+        past = provenance.digest(history.read_bytes()) if history.exists() else None
+        return {"document": _dump(study), "places": self._places(("report",)), "history": past}
 
     def _places(self, without: Iterable[str]) -> list[dict[str, str]]:
         """One row a job: its stage, wildcards and folder."""

@@ -29,6 +29,7 @@ class ReportInputs:
         representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
         specs: artifact, by a name for readers -> `spec.json`.
         gate: `gate.json`, where the study has gates.
+        history: `history.parquet`, where a gate was run before.
         samples_per_run: pieces shown of each model and sampler, and of each dataset.
     """
 
@@ -48,16 +49,24 @@ class ReportInputs:
     representations: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     specs: Mapping[str, Path] = field(default_factory=dict)
     gate: Path | None = None
+    history: Path | None = None
     samples_per_run: int = 2
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], places: Sequence[Mapping[str, str]], study_folder: Path) -> ReportInputs:
+    def of(
+        cls,
+        document: Mapping[str, Any],
+        places: Sequence[Mapping[str, str]],
+        study_folder: Path,
+        history: Path | None = None,
+    ) -> ReportInputs:
         """The inputs of a study from its plan.
 
         Args:
             document: the study.
             places: one row a job: its stage, wildcards and folder.
             study_folder: where `metrics.csv`, `runs.csv`, `comparisons.csv` and `gate.json` lie.
+            history: `history.parquet`, if there is one.
         """
 
         def by(stage: str, *wildcards: str, name: str = "") -> dict[Any, Path]:
@@ -72,6 +81,7 @@ class ReportInputs:
             runs=study_folder / "runs.csv",
             comparisons=study_folder / "comparisons.csv",
             gate=study_folder / "gate.json",
+            history=history,
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
             copying=by("copying", "run", "sampler", name="pieces.csv"),
@@ -92,7 +102,7 @@ class ReportInputs:
 
     def files(self) -> list[Path]:
         """Every file that the report may read."""
-        single = [self.metrics, self.runs, self.comparisons, *([self.gate] if self.gate else [])]
+        single = [self.metrics, self.runs, self.comparisons, *(one for one in (self.gate, self.history) if one)]
         for group in (self.curves, self.measures, self.controls, self.splits, self.specs, self.copying, self.unseen):
             single += group.values()
         for folders, names in (
