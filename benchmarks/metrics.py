@@ -1,12 +1,13 @@
 """How long all metrics of a piece take, and MusPy's three slow ones beside ours.
 
-    .venv/bin/python benchmarks/metrics.py [corpus folder] [--muspy-python /tmp/muspy/bin/python]
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python benchmarks/metrics.py [corpus folder] [--muspy-python /tmp/muspy/bin/python]
 
 Without a corpus folder (of `dalsegno`, e.g. results/corpora/chorales), a thousand invented chorales are measured.
 Pieces of a corpus are repeated, each time transposed by a semitone more, until there are a thousand. MusPy is no
 dependency: its column is left out unless the interpreter named can import it (`python3 -m venv /tmp/muspy`,
 `/tmp/muspy/bin/pip install muspy==0.5.0`). Times are of the process (CPU), the best of several runs; loading (reading
-Parquet, making the objects of MusPy) is not counted.
+Parquet, making the objects of MusPy) is not counted. One thread for BLAS, since threads that wait for a busy core count
+as process time, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,29 @@
+rule fetch:
+    """Fetch an archive from its addresses, or take it from the shared cache."""
+    input:
+        request=request("fetch"),
+    output:
+        archive=made("fetch", "archive"),
+        record=record("fetch"),
+    log:
+        log_file("fetch"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("fetch"),
+        code=code("fetch"),
+        lock=PLAN.lock,
+        # Another mirror is no reason to fetch the same bytes again: what counts of a source stands in spec.
+        source=lambda wildcards, output: PLAN.source_document(wildcards.dataset),
+    shell:
+        "python workflow/scripts/fetch.py --request {input.request:q} --source {params.source:q} 2>&1 | tee {log:q}"
+
+
 rule corpus:
-    """Parse a source into note tables; what cannot be read is listed with its reason."""
+    """Parse a source into tables; what cannot be read is listed with its reason."""
     input:
         request=request("corpus"),
+        fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
     output:
         **{table.replace(".", "_"): made("corpus", table) for table in CORPUS},
         record=record("corpus"),
@@ -22,11 +44,34 @@ rule corpus:
         "2>&1 | tee {log:q}"
 
 
+rule families:
+    """Find the pieces that belong together, and say why."""
+    input:
+        request=request("families"),
+        corpus=corpus_of,
+    output:
+        families=made("families", "families.csv"),
+        pairs=made("families", "pairs.csv"),
+        record=record("families"),
+    log:
+        log_file("families"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        spec=spec("families"),
+        code=code("families"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+    shell:
+        "python workflow/scripts/families.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"
+
+
 rule split:
     """Divide a corpus into train, valid and test, families together."""
     input:
         request=request("split"),
         corpus=corpus_of,
+        families=[made("families", "families.csv")],
     output:
         split=made("split", "split.csv"),
         record=record("split"),
@@ -39,5 +84,7 @@ rule split:
         code=code("split"),
         lock=PLAN.lock,
         corpus=folder_of("corpus"),
+        families=folder_of("families"),
     shell:
-        "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} 2>&1 | tee {log:q}"
+        "python workflow/scripts/split.py --request {input.request:q} --corpus {params.corpus:q} "
+        "--families {params.families:q} 2>&1 | tee {log:q}"

@@ -104,6 +104,13 @@ rule tables:
             category="Tables",
             labels={"table": "paired comparisons"},
         ),
+        leaks=f"{RESULTS}/studies/{PLAN.study.study}/leak.csv",
+        decoding=report(
+            f"{RESULTS}/studies/{PLAN.study.study}/decoding.csv",
+            caption="../workflow/report/decoding.rst",
+            category="Tables",
+            labels={"table": "decoding of each model"},
+        ),
         record=record("tables"),
     log:
         log_file("tables"),
@@ -117,6 +124,7 @@ rule tables:
         likelihood=lambda wildcards, input: str(Path(input.pieces[0]).parents[1]),
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
-        "--runs {output.runs:q} --comparisons {output.comparisons:q} "
+        "--runs {output.runs:q} --comparisons {output.comparisons:q} --leaks {output.leaks:q} "
+        "--decoding {output.decoding:q} "
         "--rows {input.likelihood:q} {input.measures:q} {input.copying:q} {input.controls:q} "
         "--runs-folder {params.runs:q} --likelihood-folder {params.likelihood:q} 2>&1 | tee {log:q}"

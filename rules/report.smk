@@ -5,6 +5,8 @@ rule report:
         metrics=rules.tables.output.metrics,
         runs=rules.tables.output.runs,
         comparisons=rules.tables.output.comparisons,
+        leaks=rules.tables.output.leaks,
+        decoding=rules.tables.output.decoding,
         verdict=rules.verdict.output.verdict,
         curves=every("train", "curves.jsonl"),
         requests=[f"{one.folder}/spec.json" for job, one in PLAN.requests.items() if job.stage != "report"],
@@ -16,6 +18,7 @@ rule report:
         corpora=every("corpus", "pieces.parquet"),
         rejects=every("corpus", "rejects.csv") + every("represent", "rejects.csv"),
         splits=every("split", "split.csv"),
+        families=every("families", "families.csv") + every("families", "pairs.csv"),
     output:
         html=report(
             f"{RESULTS}/studies/{PLAN.study.study}/report.html",

@@ -16,17 +16,20 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
-from dalsegno.data.manifest import digest, list_source, source_files
-from dalsegno.data.options import TableSplit
-from dalsegno.data.readers import READERS
-from dalsegno.metrics.registry import METRICS
+from dalsegno.data.manifest import content_digest, list_source
+from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
+from dalsegno.data.readers import PARTS, READERS, SUFFIXES
+from dalsegno.metrics.base import HistogramDistance
+from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
 from dalsegno.study import Run, Study, StudyError, expand, nearest
 from dalsegno.training.options import LOOP
 
 FOLDERS = {
+    "fetch": "sources/{dataset}",
     "corpus": "corpora/{dataset}",
+    "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "train": "runs/{study}/{run}",
@@ -42,6 +45,9 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+PLACES = {"path", "addresses", "sha256", "size"}
+"""The keys of a source that say where its content lies, or only check it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -124,19 +130,37 @@ class Plan:
         return max(self.study.report.samples, 1)
 
     def source_path(self, dataset: str) -> str:
-        """The folder of a dataset's files, or an empty string where a package holds them."""
-        return getattr(self.study.datasets[dataset].source, "path", "")
+        """The folder or archive of a dataset's files, or an empty string where a package holds them."""
+        source = self.study.datasets[dataset].source
+        if _fetched(source):
+            return f"{self.folder('fetch', dataset=dataset)}/archive"
+        return getattr(source, "path", "")
+
+    def source_document(self, dataset: str) -> str:
+        """A dataset's source as canonical JSON, with the places that its spec leaves out."""
+        return provenance.canonical(_dump(self.study.datasets[dataset].source))
+
+    def fetched(self, dataset: str) -> list[str]:
+        """The archive that a job fetches for a dataset; none for other sources."""
+        return [self.source_path(dataset)] if _fetched(self.study.datasets[dataset].source) else []
 
     def spec(self, stage: str, **wildcards: str) -> dict[str, Any]:
         """Everything that changes a job's output, except code and library versions."""
         study = self.study
         if stage in ("tables", "gate", "report"):
             return {"stage": stage, **self._study_spec(stage)}
-        if stage in ("corpus", "split", "represent", "calibrate", "reference", "control"):
+        if stage == "fetch":
+            archive = study.datasets[wildcards["dataset"]].source
+            assert isinstance(archive, ArchiveSource)
+            # Where a checksum is declared, it does not count where the bytes come from.
+            return {"stage": stage} | (
+                {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
+            )
+        if stage in ("corpus", "families", "split", "represent", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
-            # A folder's files count by content; where they lie does not.
-            source = dataset.source.model_dump(mode="json", exclude={"path"})
+            # Files count by content; where they lie does not.
+            source = dataset.source.model_dump(mode="json", exclude=PLACES)
             spec: dict[str, Any] = {
                 "stage": stage,
                 "source": source,
@@ -144,7 +168,10 @@ class Plan:
             }
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
-            spec |= {"split": _dump(dataset.split)}
+            spec["families"] = _dump(dataset.families)
+            if stage == "families":
+                return spec
+            spec["split"] = _dump(dataset.split)
             if isinstance(dataset.split, TableSplit):
                 spec["split_table"] = self._table(name)
             if stage in ("represent", "calibrate"):
@@ -192,7 +219,10 @@ class Plan:
             return spec | {"seconds": study.report.seconds}
         if stage == "copying":
             return spec | {"evaluation": _dump(study.evaluation)}
-        return spec | {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
+        spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
+        if study.sweep and wildcards["sampler"] in study.swept:
+            spec["criterion"] = study.sweep.criterion
+        return spec
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
         """The import closure of a job: its program and the modules that it loads by name."""
@@ -205,8 +235,7 @@ class Plan:
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
         if stage == "corpus":
-            files = list_source(self.study.datasets[wildcards["dataset"]].source)
-            extra += sorted({_module(READERS[file.format]) for file in files if file.format})
+            extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
         if stage == "sample":
@@ -216,6 +245,8 @@ class Plan:
             extra += [_module(REPRESENTATIONS[kind]) for kind in kinds]
         if stage in ("measure", "control"):
             extra += [_module(METRICS[name]) for name in self.study.metrics]
+        if stage == "measure" and self.study.sweep and wildcards["sampler"] in self.study.swept:
+            extra += [_module(METRICS[name]) for name in self.study.sweep.criterion]
         if stage == "report":
             folder = self.root / TEMPLATES
             resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
@@ -240,10 +271,10 @@ class Plan:
         """Digest of the content of a dataset's files."""
         if dataset not in self._digests:
             try:
-                files = source_files(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
+                content = content_digest(self.study.datasets[dataset].source, Path(), self.cache / "manifest.json")
             except FileNotFoundError as error:
                 raise StudyError(f"datasets.{dataset}.source: {error}") from None
-            self._digests[dataset] = digest(files)
+            self._digests[dataset] = content
         return self._digests[dataset]
 
     def _table(self, dataset: str) -> str:
@@ -268,7 +299,15 @@ class Plan:
             }
         if stage == "tables":
             runs = [self._row(run) for run in self.runs.values()]
-            return {"study": study.study, "runs": runs, "evaluation": _dump(study.evaluation)}
+            leaks = [_dump(leak) for leak in study.leaks]
+            sweep = _dump(study.sweep) if study.sweep else None
+            return {
+                "study": study.study,
+                "runs": runs,
+                "leaks": leaks,
+                "sweep": sweep,
+                "evaluation": _dump(study.evaluation),
+            }
         # Gated runs add to it after the report was made, so it counts by content, as a baseline does.
         history = self.results / "history.parquet"
         past = provenance.digest(history.read_bytes()) if history.exists() else None
@@ -304,10 +343,11 @@ class Plan:
             "run sampler": list(self.sampled),
             "": [()],
         }
+        fetched = [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)]
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
             for stage in FOLDERS
-            for values in rows[" ".join(_names(stage))]
+            for values in (fetched if stage == "fetch" else rows[" ".join(_names(stage))])
         ]
 
     def _request(self, job: Job) -> provenance.Request:
@@ -369,6 +409,9 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
             lines.append(
                 f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
             )
+    for index, name in enumerate(study.sweep.criterion if study.sweep else []):
+        if not isinstance(load_metric(name), HistogramDistance):
+            lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
     if lines:
         raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
     return resolved
@@ -377,6 +420,23 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
 def _names(stage: str) -> list[str]:
     """The wildcards of a stage, in the order of its folder."""
     return [part[1:-1] for part in FOLDERS[stage].split("/") if part.startswith("{") and part != "{study}"]
+
+
+def _readers(source: Source) -> list[str]:
+    """The modules of the readers that a source's files may need."""
+    if isinstance(source, Content) and source.format is not None:
+        formats = {source.format}
+    elif isinstance(source, ArchiveSource):
+        # What an archive holds is known only when it is there.
+        formats = set(SUFFIXES.values())
+    else:
+        formats = {file.format for file in list_source(source) if file.format is not None}
+    return sorted({_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry})
+
+
+def _fetched(source: Source) -> bool:
+    """Whether a job fetches the source before it is read."""
+    return isinstance(source, ArchiveSource) and source.path is None
 
 
 def _module(entry: str) -> str:

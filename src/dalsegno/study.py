@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from dalsegno.data.options import Dataset
+from dalsegno.data.options import Dataset, RandomSplit
 from dalsegno.models.registry import FAMILIES
 from dalsegno.options import Name, Section
 from dalsegno.representations.options import RepresentationOptions
-from dalsegno.sampling.options import Sampler
+from dalsegno.sampling.options import Sampler, Sweep
 from dalsegno.training.options import Augmentation, Training
 
 CONTROLS = ("held_out", "train", "shuffled", "noise")
@@ -101,6 +101,14 @@ class Gate(Section):
         return self
 
 
+class Leak(Section):
+    """Two datasets that differ in one thing: whether relatives of test pieces stand in train."""
+
+    name: Name
+    leaky: Name = Field(description="dataset with split {kind: random, train: as_many}")
+    clean: Name = Field(description="the same with split {kind: random, train: without_relatives}")
+
+
 class Report(Section):
     """What the report shows of each run and sampler."""
 
@@ -119,11 +127,25 @@ class Study(Section):
     representations: Annotated[dict[Name, RepresentationOptions], Field(min_length=1)]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     samplers: dict[Name, Sampler] = {}
+    sweep: Sweep | None = Field(None, description="decodings that join `samplers`; the best of each model ranks it")
     metrics: list[str] = Field([], description="names of dalsegno.metrics.registry.METRICS, computed on samples")
     evaluation: Evaluation = Evaluation()
     runs: Annotated[list[Product], Field(min_length=1)] = [Product()]
     gates: list[Gate] = []
+    leaks: list[Leak] = []
     report: Report = Report()
+
+    @model_validator(mode="after")
+    def decodings_are_samplers(self) -> Self:
+        for name, sampler in self.swept.items():
+            if self.samplers.setdefault(name, sampler) != sampler:
+                raise ValueError(f"`sweep` makes a sampler {name!r}, and `samplers` another: rename yours")
+        return self
+
+    @property
+    def swept(self) -> dict[str, Sampler]:
+        """The samplers that the sweep makes."""
+        return self.sweep.samplers if self.sweep else {}
 
 
 @dataclass(frozen=True, order=True)
@@ -211,6 +233,9 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
         for index, metric in enumerate(study.metrics):
             if metric not in metrics:
                 yield f"metrics.{index}: no metric {metric!r}{nearest(metric, metrics)}"
+        for index, metric in enumerate(study.sweep.criterion if study.sweep else []):
+            if metric not in metrics:
+                yield f"sweep.criterion.{index}: no metric {metric!r}{nearest(metric, metrics)}"
     for index, product in enumerate(study.runs):
         for axis, names in (
             ("datasets", study.datasets),
@@ -241,12 +266,48 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
             name = getattr(gate, axis)
             if name is not None and name not in valid:
                 yield f"gates.{index}.{axis}: the study has no {axis} {name!r}{nearest(name, valid)}"
+    yield from _broken_leaks(study)
     for name, sampler in study.samplers.items():
         if sampler.prompt_bars >= sampler.bars:
             told = f"a prompt of {sampler.prompt_bars} bars leaves nothing of {sampler.bars}"
             yield f"samplers.{name}.prompt_bars: {told}"
     if not expand(study):
         yield "runs: the exclusions leave no run"
+
+
+def _broken_leaks(study: Study) -> typing.Iterator[str]:
+    names = [leak.name for leak in study.leaks]
+    for index, leak in enumerate(study.leaks):
+        if leak.name in names[:index]:
+            yield f"leaks.{index}.name: {leak.name!r} stands there twice; choose another"
+        sides = {"leaky": (leak.leaky, "as_many"), "clean": (leak.clean, "without_relatives")}
+        if unknown := [side for side, (name, _) in sides.items() if name not in study.datasets]:
+            for side in unknown:
+                name = sides[side][0]
+                yield f"leaks.{index}.{side}: the study has no dataset {name!r}{nearest(name, study.datasets)}"
+            continue
+        for side, (name, train) in sides.items():
+            split = study.datasets[name].split
+            if not isinstance(split, RandomSplit) or split.train != train:
+                yield f"leaks.{index}.{side}: datasets.{name}.split must be {{kind: random, train: {train}}}"
+        leaky, clean = ({**study.datasets[name].model_dump(), "split": {}} for name, _ in sides.values())
+        if differing := [key for key in leaky if leaky[key] != clean[key]]:
+            yield f"leaks.{index}: {leak.leaky} and {leak.clean} differ in {differing[0]}; only split.train may differ"
+        shares = [study.datasets[name].split.model_dump(exclude={"kind", "train"}) for name, _ in sides.values()]
+        if differing := [key for key in shares[0] if shares[0].get(key) != shares[1].get(key)]:
+            yield f"leaks.{index}: {leak.leaky} and {leak.clean} differ in split.{differing[0]}: the test pieces differ"
+        trained = [
+            {(run.representation, run.model, run.seed) for run in expand(study) if run.dataset == name}
+            for name, _ in sides.values()
+        ]
+        if trained[0] != trained[1]:
+            one = min(trained[0] ^ trained[1])
+            yield (
+                f"leaks.{index}: {one[1]} with seed {one[2]} in {one[0]} is trained on one of {leak.leaky} and "
+                f"{leak.clean} only: let `runs` hold both"
+            )
+        elif not trained[0]:
+            yield f"leaks.{index}: no run is trained on {leak.leaky} and {leak.clean}"
 
 
 def _explain(config: dict[str, Any], error: Any) -> str:

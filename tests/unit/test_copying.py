@@ -174,6 +174,19 @@ def test_false_alarms(index: TrainingIndex, null: Null) -> None:
     assert np.sum(p <= calibrate.ALPHA) <= 3 and np.sum(p <= 0.1) <= 12 and 0.35 < p.mean() < 0.65
 
 
+def test_a_texture_that_other_families_share_tells_nothing() -> None:
+    bars = [gridded(chorale(seed, 8)) for seed in range(40)]
+    formula = cut(bars[0], 2, 6)
+    shared = [*bars, *[transposed(formula, i) for i in range(6)]]
+    alone = TrainingIndex.of(bars).search(formula).figures.texture_bits
+    commonplace = TrainingIndex.of(shared).search(formula).figures.texture_bits
+    relatives = ["0", *[str(i) for i in range(1, 40)], *["0"] * 6]
+    assert commonplace < alone / 2
+    assert TrainingIndex.of(shared, relatives).search(formula).figures.texture_bits > alone * 0.9
+    assert TrainingIndex.of(bars).search(cut(bars[0], 2, 3)).figures.texture_bits > 0
+    assert TrainingIndex.of(bars).search(cut(bars[0], 2, 3), np.array([0])).figures.texture_bits == 0
+
+
 def test_p_and_the_critical_nearness_agree() -> None:
     figures = [Figures(*[float(value)] * 10) for value in np.random.default_rng(0).permutation(250)]
     null = Null(figures)

@@ -13,7 +13,6 @@ import symusic
 
 from dalsegno.data import corpus, manifest
 from dalsegno.data.options import FolderSource, Labels, Music21Source
-from dalsegno.data.quarantine import Failure, call_on_files
 from dalsegno.data.read_midi import read
 from dalsegno.data.tables import NOTE_COLUMNS, Corpus, Entry, Music, write_corpus
 
@@ -168,7 +167,7 @@ def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_rejects_name_the_commonest_reason(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"6 of 8 files cannot be read.*2 × not a MIDI file.*raise max_rejects"):
+    with pytest.raises(ValueError, match=r"6 of 8 pieces cannot be read.*2 × not a MIDI file.*raise max_rejects"):
         corpus.build(source(folder), 0.5, tmp_path / "out", jobs=1)
 
 
@@ -178,31 +177,6 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="empty"):
         manifest.list_source(FolderSource(kind="folder", path="empty"), tmp_path)
-
-
-def test_a_crash_or_a_hang_costs_only_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fragile_parser.py").write_text(
-        "import os, time\n"
-        "def read(path):\n"
-        "    if path.name == 'crash': os._exit(3)\n"
-        "    if path.name == 'hang': time.sleep(60)\n"
-        "    if path.name == 'error': raise KeyError('x')\n"
-        "    return path.name\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("dalsegno.data.quarantine.IMPORT_SECONDS", 1.0)
-    names = ["a", "crash", "b", "hang", "c", "error", "d"]
-    results = dict(call_on_files("fragile_parser:read", [Path(name) for name in names], jobs=1, seconds=1.0))
-    told = [result.reason if isinstance(result, Failure) else result for _, result in sorted(results.items())]
-    assert told == [
-        "a",
-        "the parser crashed (exit status 3)",
-        "b",
-        "the parser needed more than 1 s",
-        "c",
-        "KeyError: 'x'",
-        "d",
-    ]
 
 
 def test_the_manifest_follows_contents_and_reads_each_file_once(folder: Path, tmp_path: Path) -> None:

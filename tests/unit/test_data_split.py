@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dalsegno.data import families, split
 from dalsegno.data.manifest import list_source
-from dalsegno.data.options import FamilySplit, Music21Source, TableSplit
+from dalsegno.data.options import FamilyOptions, FamilySplit, Music21Source, Split, TableSplit
 from dalsegno.data.tables import NOTE_COLUMNS, Entry, Music, write_corpus
 
 JSB = Path(__file__).parents[2] / "config" / "splits" / "jsb.csv"
@@ -27,6 +27,12 @@ def write(folder: Path, tunes: dict[str, Music]) -> Path:
     folder.mkdir(exist_ok=True)
     write_corpus(folder, [Entry(name, f"{name}.mid", name, "none", music) for name, music in tunes.items()], [])
     return folder
+
+
+def divide(options: Split, corpus: Path, out: Path, root: Path = Path()) -> None:
+    """Families, then the split."""
+    families.build(FamilyOptions(), corpus, out.parent / "families")
+    split.build(options, corpus, out.parent / "families", out, root)
 
 
 def random_tunes(count: int) -> dict[str, Music]:
@@ -69,7 +75,7 @@ def test_a_transposed_half_makes_a_family(tmp_path: Path) -> None:
     pitches = tunes["p01"].notes[:, NOTE_COLUMNS.index("pitch")].tolist()
     tunes["copy"] = tune([*pitches[10:32], 60, 71, 58, 77, 66, 70, 59], shift=3)
     folder = write(tmp_path / "corpus", tunes)
-    split.build(FamilySplit(kind="family"), folder, tmp_path / "split.csv")
+    divide(FamilySplit(kind="family"), folder, tmp_path / "split.csv")
     family = {row.piece: row.family for row in split.read(tmp_path / "split.csv")}
     assert family == {"copy": "copy", "p00": "p00", "p01": "copy", "p02": "p02", "p03": "p03"}
 
@@ -99,8 +105,8 @@ def test_the_table_says_the_split_and_relatives_in_train_are_not_clean(tmp_path:
     folder = write(tmp_path / "corpus", tunes)
     table = tmp_path / "table.csv"
     table.write_text("piece,split\np00,train\ntwin,test\np01,valid\np02,test\n")
-    split.build(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "a.csv", root=tmp_path)
-    split.build(TableSplit(kind="table", path=str(table)), folder, tmp_path / "b.csv")
+    divide(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "a.csv", root=tmp_path)
+    divide(TableSplit(kind="table", path=str(table)), folder, tmp_path / "b.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     rows = {row.piece: (row.split, row.clean) for row in split.read(tmp_path / "a.csv")}
     assert rows["twin"] == ("test", False)
@@ -122,7 +128,7 @@ def test_errors_of_a_table_name_it(tmp_path: Path, content: str, message: str) -
     folder = write(tmp_path / "corpus", random_tunes(3))
     (tmp_path / "table.csv").write_text(content)
     with pytest.raises(ValueError, match=rf"table\.csv.*{message}"):
-        split.build(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "out.csv", root=tmp_path)
+        divide(TableSplit(kind="table", path="table.csv"), folder, tmp_path / "out.csv", root=tmp_path)
 
 
 def test_the_jsb_split_names_chorales_once() -> None:

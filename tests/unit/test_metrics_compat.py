@@ -15,6 +15,7 @@ from dalsegno.metrics.base import PieceMetric
 from dalsegno.metrics.harmony import chord_changes
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
+from tests.unit.test_copying_real import SHARED, chorales, tunes
 from tests.unit.test_metrics_pieces import EMPTY, SCALE, piece, pieces, value
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/muspy.json").read_text())
@@ -70,6 +71,20 @@ def musdr_irregularity(chords: list[int]) -> float:
 @settings(max_examples=40, deadline=None)
 @given(pieces())
 def test_formulas_of_musdr_and_mgeval(notes: Notes) -> None:
+    check_formulas(notes)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "data" / "jsb.zip").exists(), reason="the archives are not here")
+def test_formulas_of_musdr_and_mgeval_on_real_pieces() -> None:
+    """Thirty-two bars of each: beyond 1,000 pairs of bars MusDr draws some without a seed."""
+    music = [*chorales(), *tunes()]
+    assert len(music) >= 500
+    for notes in music:
+        check_formulas(notes.excerpt(32 * BAR))
+
+
+def check_formulas(notes: Notes) -> None:
     def close(expected: float) -> object:
         return pytest.approx(expected, abs=1e-9, nan_ok=True)
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from dalsegno.data.notes import Notes, make_notes
+from dalsegno.metrics import structure
 from dalsegno.metrics.base import PieceMetric
+from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.metrics.similarity import likeness
 from tests.unit.music import chorale
@@ -198,3 +200,33 @@ def test_every_metric_stands_on_the_page_of_metrics() -> None:
         told |= {stem + name if name.startswith("_") else name for name in names}
     plain = {name for name in METRICS if isinstance(load_metric(name), PieceMetric) and not name.endswith("_compat")}
     assert told == plain
+
+
+def test_long_silences_are_skipped_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    gaps = random.choice([0, 240, 3 * 1920, 100 * 1920, 300 * 1920], (40, 20), p=[0.3, 0.4, 0.2, 0.05, 0.05])
+    pieces = [make_notes(start=np.cumsum(row), duration=[240] * 20, pitch=random.integers(60, 64, 20)) for row in gaps]
+    sparse = structure.repetition(Pieces.of(pieces))
+    assert len(structure._near(np.arange(2**20) == 5)) < 200
+    monkeypatch.setattr(structure, "_near", lambda heard: np.arange(len(heard)))
+    full = structure.repetition(Pieces.of(pieces))
+    np.testing.assert_allclose(sparse.mean_P, full.mean_P)
+    for length, best in full.best.items():
+        np.testing.assert_allclose(sparse.best[length], best, atol=1e-12)
+
+
+@pytest.mark.parametrize("bars", [1, 4])
+def test_entropy_of_windows_is_that_of_all_windows_taken_one_by_one(bars: int) -> None:
+    """Silences at the start, between and before a stray last note, shorter and longer than a window."""
+    for starts in ([0, 1, 2, 3], [3, 4, 9, 40], [0], [2, 5], [1, 8, 12, 300]):
+        random = np.random.default_rng(sum(starts))
+        bar = np.repeat(starts, 6)
+        pitch = random.integers(40, 80, len(bar))
+        start = bar * 1920 + random.integers(0, 1800, len(bar))
+        width = min(bars, starts[-1] + 1)
+        windows = [pitch[(bar >= low) & (bar < low + width)] % 12 for low in range(starts[-1] + 2 - width)]
+        shares = [np.bincount(window) / len(window) for window in windows if len(window)]
+        expected = np.mean([-sum(p * np.log2(p) for p in share if p) for share in shares])
+        piece = make_notes(start=start, duration=np.full(len(bar), 240), pitch=pitch)
+        metric = load_metric(f"pitch_class_entropy_{bars}bar")
+        assert metric(piece) == pytest.approx(expected, abs=1e-12), starts

@@ -97,3 +97,30 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
         Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
     assert "no model 'lstn'; did you mean 'lstm'?" in str(caught.value)
     assert "'ngram' is no network" in str(caught.value)
+
+
+def test_a_sweep_adds_jobs_and_changes_none_but_the_summaries(made: Plan, tmp_path: Path) -> None:
+    plain = made.study.samplers["free"]
+    sweep = {"temperature": [0.9, 1.1], "count": plain.count, "bars": plain.bars, "criterion": ["interval_distance"]}
+    swept = build(tmp_path, {"sweep": sweep})
+    new = set(swept.requests) - set(made.requests)
+    assert {job.stage for job in new} == {"sample", "measure", "copying"}
+    assert len(new) == 3 * 2 * len(made.runs)
+
+    def specs(plan_: Plan) -> dict:
+        return {
+            job: request.spec
+            for job, request in plan_.requests.items()
+            if job.stage not in ("tables", "gate", "report")
+        }
+
+    assert specs(swept).items() >= specs(made).items()
+    run = next(iter(made.runs))
+    own = json.loads(swept.request("measure", {"run": run, "sampler": "sweep_t0_9"}).spec)
+    assert own["criterion"] == ["interval_distance"]
+    assert "criterion" not in json.loads(swept.request("measure", {"run": run, "sampler": "free"}).spec)
+
+
+def test_a_criterion_is_a_distance_between_distributions(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"sweep.criterion.0: 'polyphony' is no distance between distributions"):
+        build(tmp_path, {"sweep": {"criterion": ["polyphony"]}})

@@ -26,6 +26,8 @@ from dalsegno.gate.verdicts import Verdict, of_bound
 from dalsegno.metrics.bootstrap import Estimate
 from dalsegno.metrics.comparisons import compare, write_comparisons
 from dalsegno.metrics.control import control
+from dalsegno.metrics.decoding import Decoding, write_decodings
+from dalsegno.metrics.leaks import price, write_leaks
 from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import CONTRACT, Identity, read_rows, write_rows
@@ -104,6 +106,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
             tables += [folder / "likelihood.csv", folder / "metrics.csv"]
     scores = {("d", "voices", model): [pieces_of(nll)] for model, nll in NLL.items()}
     write_comparisons(root / "comparisons.csv", compare(scores, resamples=200))
+    write_decodings(root / "decoding.csv", [])
     collected = collect(tables)
     write_rows(root / "metrics.csv", collected, CONTRACT)
     write_runs(root / "runs.csv", runs)
@@ -120,6 +123,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         {"old": [0.5, 0.51], "new": [0.55, 0.56], "difference": 0.05, "families": [0.04, 0.06]},
     )
     outputs.write(root, "tiny", [*(of_bound(one) for one in bounds), moved])
+    (root / "families").mkdir()
+    related = "piece,family\np000,p000\np001,p000\np002,p002\np003,p000\n"
+    (root / "families" / "families.csv").write_text(related)
+    pairs = "piece,other,kind,score,detail\np000,p001,near,0.9,\np000,p003,group,,Book <1>\n"
+    (root / "families" / "pairs.csv").write_text(pairs)
+    leaky, clean = ({("d", "voices", "ngram"): [pieces_of(nll)]} for nll in (0.5, 0.7))
+    both = leaky | {("apart", *key[1:]): seeds for key, seeds in clean.items()}
+    named = [{"name": "tunes", "leaky": "d", "clean": "apart"}]
+    write_leaks(root / "leak.csv", price(named, both, resamples=200))
     packed = root / "voices"
     packed.mkdir()
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
@@ -128,10 +140,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     references.mkdir()
     write(references, [chorale(3, bars=4)], seconds=3)
     return ReportInputs(
-        study={"study": "tiny", "title": "Tiny <study> & more", "description": "Two models."},
+        study={
+            "study": "tiny",
+            "title": "Tiny <study> & more",
+            "description": "Two models.",
+            "datasets": {"d": {"split": {"kind": "random"}}},
+        },
         metrics=root / "metrics.csv",
         runs=root / "runs.csv",
         comparisons=root / "comparisons.csv",
+        leaks=root / "leak.csv",
+        decoding=root / "decoding.csv",
         curves=curves,
         measures=measures,
         samples=samples,
@@ -139,6 +158,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
         controls={"d": root / "controls" / "histograms.json"},
         corpora={"d": corpus},
         splits={"d": split},
+        families={"d": root / "families"},
         representations={("d", "voices"): packed},
         specs=specs,
         gate=root / "gate.json",
@@ -267,11 +287,71 @@ def test_what_the_study_says_is_escaped_and_shown(page: str) -> None:
 def test_a_study_without_samples_still_has_a_report(inputs: ReportInputs, tmp_path: Path) -> None:
     rows = [row for row in read_rows(inputs.metrics) if not row.sampler and row.seed]
     write_rows(tmp_path / "metrics.csv", rows)
+    write_leaks(tmp_path / "leak.csv", [])
     bare = ReportInputs(
-        study=inputs.study, metrics=tmp_path / "metrics.csv", runs=inputs.runs, comparisons=inputs.comparisons
+        study=inputs.study,
+        metrics=tmp_path / "metrics.csv",
+        runs=inputs.runs,
+        comparisons=inputs.comparisons,
+        leaks=tmp_path / "leak.csv",
+        decoding=inputs.decoding,
     )
     page = render(bare)
-    assert "The study sets no gates." in page and "<audio" not in page and 'id="samples"' not in page
+    assert (
+        "The study sets no gates." in page
+        and 'id="leaks"' not in page
+        and "<audio" not in page
+        and 'id="samples"' not in page
+    )
+
+
+def test_families_are_listed_with_what_joined_them(page: str, parsed: Tables) -> None:
+    found = {tuple(head for head, _ in heads): rows for heads, rows in parsed.tables}
+    assert found["Members", "Joined by", "Size"] == [["p000, p001, p003", "group Book <1> (1), near (1)", "3"]]
+    assert found["Because of", "Joined"] == [["near", "1"], ["group", "1"]]
+    assert "for comparison only" in page
+
+
+def test_a_leak_has_its_price(page: str) -> None:
+    assert "relatives in train make the test NLL 0.200 nats/token lower (better)" in page
+
+
+def test_a_sweep_shows_every_decoding_and_ranks_with_the_chosen_one(inputs: ReportInputs, tmp_path: Path) -> None:
+    """The samples of each model serve as those of two decodings; the second is chosen."""
+    rows = [row for row in read_rows(inputs.metrics) if row.sampler != "free"]
+    sampled = [row for row in read_rows(inputs.metrics) if row.sampler == "free"]
+    names = ("sweep_t0_8", "sweep_t1")
+    rows += [replace(row, sampler=name) for name in names for row in sampled]
+    rows += [replace(row, split="valid", value=98765.4) for row in rows if row.sampler and row.split == "test"]
+    rows += [
+        replace(row, metric=metric, value=0.5, split="test")
+        for row in rows
+        if row.sampler and row.metric == "pitch_range"
+        for metric in ("precision", "recall")
+    ]
+    write_rows(tmp_path / "metrics.csv", rows)
+    decodings = [
+        Decoding("d", "voices", model, name, 0.8 if name == names[0] else 1.0, 0, 1.0, 1.25, 2, name == names[1])
+        for model in NLL
+        for name in names
+    ]
+    write_decodings(tmp_path / "decoding.csv", decodings)
+    page = render(
+        replace(
+            inputs,
+            metrics=tmp_path / "metrics.csv",
+            decoding=tmp_path / "decoding.csv",
+            measures={(run, name): path for (run, _), path in inputs.measures.items() for name in names},
+            samples={(run, name): path for (run, _), path in inputs.samples.items() for name in names},
+        )
+    )
+    table = page[page.index("<h3>Decoding</h3>") :]
+    beside = table[table.index("all metrics") :]
+    assert names[0] in table and "1.250" in table
+    assert f"voices · {names[1]}" in beside and f"voices · {names[0]}" not in beside
+    assert f"gru · {names[0]} 0.500" in page and f"gru · {names[1]} ★ 0.500" in page
+    assert names[0] not in page[page.index('id="samples"') :].partition("</section>")[0]
+    assert "98765.4" not in page
 
 
 def test_copying_stands_beside_unseen_music(inputs: ReportInputs, tmp_path: Path) -> None:

@@ -54,6 +54,9 @@ def changed(path: str, value: object) -> dict:
         ("metrics", ["scale_consistensy"], "metrics.0: no metric 'scale_consistensy'; did you mean 'scale_consistency'?"),
         ("models.lstm.training.learning_rate", "fast", "models.lstm.training.learning_rate: Input should be a valid number"),
         ("samplers.free.prompt_bars", 8, "samplers.free.prompt_bars: a prompt of 8 bars leaves nothing of 8"),
+        ("sweep", {"temperature": [0.9, 0.9]}, "sweep: `temperature` lists a value twice"),
+        ("sweep", {"prompt_bars": 2}, "sweep.prompt_bars: unknown key"),
+        ("sweep", {"criterion": ["intervl_distance"]}, "sweep.criterion.0: no metric 'intervl_distance'; did you mean 'interval_distance'?"),
         ("gates", [{"metric": "nll"}], "gates.0: a gate needs `max`, `min` or `margin`"),
         ("gates", [{"metric": "nll", "max": 1, "model": "ltsm"}], "gates.0.model: the study has no model 'ltsm'; did you mean 'lstm'?"),
     ],
@@ -99,6 +102,29 @@ def test_samplers_of_equal_runs_are_united() -> None:
     document["runs"] = [{"samplers": ["free"]}, {"models": ["lstm"], "samplers": ["cold"]}]
     samplers = {run.model: run.samplers for run in study.expand(study.load(document, "x.yaml"))}
     assert samplers == {"lstm": ("cold", "free"), "ngram": ("free",)}
+
+
+def test_a_sweep_is_ordinary_samplers() -> None:
+    document = changed("sweep", {"temperature": [0.8, 0.95, 1], "top_k": [0, 5], "top_p": [0.9, 1.0], "count": 3})
+    loaded = study.load(document, "x.yaml", METRICS)
+    assert len(loaded.swept) == 12 and {"free", *loaded.swept} == set(loaded.samplers)
+    assert {"sweep_t0_95_k5_p0_9", "sweep_t1", "sweep_t0_8_p0_9"} <= set(loaded.samplers)
+    one = loaded.samplers["sweep_t0_95_k5_p0_9"]
+    assert (one.temperature, one.top_k, one.top_p, one.count, one.prompt_bars) == (0.95, 5, 0.9, 3, 0)
+    assert all(run.samplers == tuple(sorted(loaded.samplers)) for run in study.expand(loaded))
+    assert study.Study.model_validate(loaded.model_dump()) == loaded
+
+
+def test_names_of_a_sweep_outlive_its_widening() -> None:
+    narrow = study.load(changed("sweep", {"temperature": [0.9]}), "x.yaml").swept
+    wide = study.load(changed("sweep", {"temperature": [0.9, 1e-5], "top_k": [0, 3]}), "x.yaml").swept
+    assert narrow.items() < wide.items() and "sweep_t0_00001_k3" in wide
+
+
+def test_a_sweep_and_a_sampler_may_not_share_a_name() -> None:
+    document = changed("samplers.sweep_t1", {"count": 5}) | {"sweep": {}}
+    with pytest.raises(study.StudyError, match="`sweep` makes a sampler 'sweep_t1', and `samplers` another"):
+        study.load(document, "x.yaml")
 
 
 def test_the_committed_schema_is_the_studys() -> None:

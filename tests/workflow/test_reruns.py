@@ -111,6 +111,16 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         studied(lambda s: s["samplers"]["continued"].update(temperature=0.8)),
         sampled(VOICES, ("continued",)) | END,
     ),
+    "a sweep of decodings": (
+        studied(lambda s: s.update(sweep={"temperature": [0.8, 0.95], "top_p": [0.9, 1.0], "count": 2, "bars": 3})),
+        {
+            f"{rule}_{name} run={run}" if rule != "measure" else f"measure run={run}, sampler={name}"
+            for rule in ("sample", "copying", "measure")
+            for name in ("sweep_t0_8", "sweep_t0_8_p0_9", "sweep_t0_95", "sweep_t0_95_p0_9")
+            for run in VOICES
+        }
+        | END,
+    ),
     "a gate": (studied(lambda s: s["gates"][0].update(max=5.0)), {"verdict", "report"}),
     "the title": (studied(lambda s: s.update(title="Tinier")), {"report"}),
     "resamples of the bootstrap": (

@@ -22,9 +22,10 @@ def main() -> None:
     with recording(arguments.request, inputs, [index_path, null_path]) as spec:
         packed = Packed(arguments.tokens)
         train = training_notes(packed)
-        index = TrainingIndex.of(gridded(piece) for piece in train)
-        index.save(index_path)
         family = {row.piece: row.family for row in split.read(arguments.split)}
+        families = [family[packed.rows[i].piece] for i in packed.indices("train")]
+        index = TrainingIndex.of((gridded(piece) for piece in train), families)
+        index.save(index_path)
         excerpts = [(first, last) for first, last in spec["excerpts"]]
         write_unseen(null_path, unseen(index, packed, train, family, excerpts))
 

@@ -1,4 +1,4 @@
-"""Parse a dataset's source into the note tables of the folder that the request lies in."""
+"""Parse a dataset's source into the tables of the folder that the request lies in."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from dalsegno.provenance import recording
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
-    parser.add_argument("--source", default="", help="folder of the music files; empty where a package holds them")
+    parser.add_argument("--source", default="", help="folder or archive; empty where a package holds the files")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     arguments = parser.parse_args()
     folder = arguments.request.parent

@@ -27,6 +27,7 @@ def main() -> None:
             Identity(**spec["labels"]),
             spec["sampler"]["bars"],
             **spec["evaluation"],
+            criterion=spec.get("criterion", ()),
         )
         write_rows(rows_path, rows)
         write_histograms(histograms_path, histograms)

@@ -12,11 +12,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of note tables")
+    parser.add_argument("--families", type=Path, required=True, help="folder of families.csv")
     arguments = parser.parse_args()
     output = arguments.request.with_name("split.csv")
-    inputs = [arguments.corpus / name for name in corpus.FILES]
+    inputs = [*(arguments.corpus / name for name in corpus.FILES), arguments.families / "families.csv"]
     with recording(arguments.request, inputs, [output]) as spec:
-        split.build(parse_split(spec["split"]), arguments.corpus, output)
+        split.build(parse_split(spec["split"]), arguments.corpus, arguments.families, output)
 
 
 if __name__ == "__main__":

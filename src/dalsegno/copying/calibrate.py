@@ -28,8 +28,10 @@ RELATED = 0.25
 stays would hide every copy, and what is left out without need costs little."""
 ALPHA = 0.01
 """A sample is nearer than real music where at most this share of unseen pieces comes as near."""
-JUDGED = ("line_bits", "texture_bits", "skeleton_bits", "passage_notes")
-"""The figures that verdicts rest on; the others describe."""
+JUDGED = {"line_bits": 1.5, "texture_bits": 1.0, "skeleton_bits": 1.5, "passage_notes": 1.5}
+"""The figures that verdicts rest on, each with its unit in distances from the median to the 99th percentile of unseen
+music; the others describe. Most of the false alarms that are allowed go to the texture, since it alone can tell a copy
+of one bar."""
 COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
 
 
@@ -64,12 +66,13 @@ class Null:
         judged = np.stack([self.table[name] for name in JUDGED], axis=1) if self.n else np.zeros((1, len(JUDGED)))
         self._median = np.median(judged, axis=0)
         # Where nearly all pieces say the same, a unit is one bit or note.
-        self._spread = np.maximum(np.quantile(judged, 0.99, axis=0) - self._median, 1.0)
+        tail = np.quantile(judged, 0.99, axis=0) - self._median
+        self._spread = np.maximum(tail * list(JUDGED.values()), 1.0)
         self.nearness = ((judged - self._median) / self._spread).max(axis=1)[: self.n]
 
     def of(self, name: str, value: float) -> float:
-        """What a value of a judged figure says: 0 is the median of unseen music, 1 its 99th percentile."""
-        at = JUDGED.index(name)
+        """What a value of a judged figure says: 0 is the median of unseen music, 1 its unit (see `JUDGED`)."""
+        at = list(JUDGED).index(name)
         return float((value - self._median[at]) / self._spread[at])
 
     def p(self, nearness: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,6 +21,14 @@ NOTES = {"start": np.int32, "pitch": np.uint8, "track": np.int16}
 """What is kept of the notes of training pieces."""
 CANDIDATES = 4
 """Alignments that are tried a stream and way of finding them."""
+SHORTEST = 7
+"""Texture tokens of a bar: shorter stretches are shared by chance, whatever their tokens."""
+LONGEST = 127
+"""Texture tokens of sixteen bars: what a longer stretch adds changes no verdict."""
+ORDER = 3
+"""Tokens of context of the n-gram model that says how commonplace a texture is."""
+PRIOR = 2.0
+"""Weight of the shorter context, in observations (a Dirichlet prior whose mean is the next shorter context's)."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,10 @@ class Figures:
     Attributes:
         longest_match: notes of the longest stretch of a voice that stands in a training piece, transposed or not.
         longest_match_bars: its length in bars of four quarters.
-        line_bits, texture_bits, skeleton_bits: information of the most telling stretch of each stream, the sum of
-            -log2 of its tokens' shares of the training set: a long commonplace tells less than a short oddity.
+        line_bits, skeleton_bits: information of the most telling stretch of each stream, the sum of -log2 of its
+            tokens' shares of the training set: a long commonplace tells less than a short oddity.
+        texture_bits: the same of a stretch of a bar or longer, by what an n-gram model of all *other* families
+            expects: a formula of many pieces tells nothing, however long.
         passage_notes: notes that agree in the best aligned passage, less those that do not (see `passages.Passage`).
         ngram_share: share of the n-grams of six notes of a voice that stand in the training set.
         two_bar_share: share of the windows of two bars, one at each bar, whose texture stands there.
@@ -87,7 +97,7 @@ class TrainingIndex:
 
     Args:
         suffixes: one for each stream.
-        notes: the columns `NOTES` of all pieces, and `offsets` (int64 `[P + 1]`).
+        notes: the columns `NOTES` of all pieces, `offsets` (int64 `[P + 1]`) and `family` (int32 `[P]`).
     """
 
     def __init__(self, suffixes: dict[str, Suffixes], notes: dict[str, np.ndarray]) -> None:
@@ -95,8 +105,12 @@ class TrainingIndex:
         self.notes = notes
 
     @classmethod
-    def of(cls, pieces: Iterable[Gridded]) -> TrainingIndex:
-        """The index over training pieces; each is looked at once."""
+    def of(cls, pieces: Iterable[Gridded], families: Sequence[str] | None = None) -> TrainingIndex:
+        """The index over training pieces; each is looked at once.
+
+        Args:
+            families: family of each piece; each is its own where absent. What relatives share is no commonplace.
+        """
         parts: dict[str, list[np.ndarray]] = {name: [] for name in (*STREAMS, *NOTES)}
         for piece in pieces:
             for name, tokens in streams(piece).items():
@@ -105,6 +119,8 @@ class TrainingIndex:
                 parts[name].append(getattr(piece, name).astype(kind))
         lengths = [len(start) for start in parts["start"]]
         notes = {"offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)}
+        names = np.arange(len(lengths)) if families is None else np.asarray(families, str)
+        notes["family"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
         for name, kind in NOTES.items():
             notes[name] = np.concatenate([np.zeros(0, kind), *parts.pop(name)])
         suffixes = {}
@@ -166,7 +182,11 @@ class TrainingIndex:
         for name in STREAMS:
             matches = found[name] = self.suffixes[name].matches(own[name], left_out)
             bits = self._bits(name, own[name], matches.length)
-            spans += self._spans(name, matches, bits, onsets[name])
+            spans += (
+                self._stretches(own[name], matches, left_out)
+                if name == "texture"
+                else self._spans(name, matches, bits, onsets[name])
+            )
             tried |= self._candidates(name, matches, bits, onsets[name])
         passage, owner = self._passage(piece, tried)
         spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
@@ -217,6 +237,59 @@ class TrainingIndex:
         at = self._onset(name, best.owner, best.at) if best.owner >= 0 else 0
         result[result.index(best)] = replace(best, at=at)
         return result
+
+    def _stretches(self, tokens: np.ndarray, matches: Matches, left_out: np.ndarray | None) -> list[Span]:
+        """The stretches of texture of a bar or longer that the training set holds; none gives one of 0 bits."""
+        column = matches.length.argmax(axis=1)
+        places = np.arange(len(tokens))
+        # A stretch begins and ends with the content of a beat: an odd number of tokens.
+        length = matches.length[places, column]
+        length = np.maximum(length - (length % 2 == 0), 0)
+        owner, at = matches.owner[places, column], matches.position[places, column]
+        counts = [self.suffixes["texture"].count(tokens, width) for width in range(1, ORDER + 2)]
+        result = [Span("texture_bits", 0.0, 0, 0, -1, 0)]
+        reached = 0
+        for i in np.flatnonzero((length >= SHORTEST) & (places % 2 == 0)).tolist():
+            end = i + int(length[i])
+            # What lies inside the stretch before says nothing new.
+            if end <= reached:
+                continue
+            reached = end
+            value = self._surprise(
+                tokens[i : min(end, i + LONGEST)], [count[i:] for count in counts], int(owner[i]), left_out
+            )
+            begin = self._onset("texture", int(owner[i]), int(at[i]))
+            result.append(Span("texture_bits", value, i // 2 * GRID, (end + 1) // 2 * GRID, int(owner[i]), begin))
+        return result
+
+    def _surprise(
+        self, stretch: np.ndarray, counts: Sequence[np.ndarray], owner: int, left_out: np.ndarray | None
+    ) -> float:
+        """Bits of a stretch of texture under an n-gram model of the training set without one piece's family.
+
+        Interpolated as in MacKay and Peto, "A hierarchical Dirichlet language model" (1995).
+
+        Args:
+            counts: how often the 1, 2, … tokens from each place of the stretch stand in the whole training set.
+            left_out: training pieces that do not count, either.
+        """
+        one = self.suffixes["texture"]
+        rows = np.flatnonzero(self.notes["family"] == self.notes["family"][owner])
+        rows = rows if left_out is None else np.union1d(rows, left_out)
+        body = np.concatenate([one.tokens[one.offsets[row] : one.offsets[row + 1]] for row in rows.tolist()])
+        agree = body[:, None] == stretch
+        others = []
+        together = agree
+        for width, count in enumerate(counts[: len(stretch)]):
+            if width:
+                together = together[:-1, :-1] & agree[width:, width:]
+            others.append(count[: len(stretch) - width] - together.sum(axis=0))
+        total = max(len(one) - len(body), 0)
+        share = (others[0] + PRIOR / max(len(one), 1)) / (total + PRIOR)
+        for width in range(1, len(others)):
+            context = others[width - 1][: len(stretch) - width]
+            share[width:] = (others[width] + PRIOR * share[width:]) / (context + PRIOR)
+        return float(-np.log2(share).sum())
 
     def _onset(self, name: str, owner: int, position: int) -> int:
         """The grid step at which a token of a training piece lies."""

@@ -39,7 +39,7 @@ class Judged:
     Attributes:
         piece: number of the sample.
         verdict: see the module's constants; p: probability that unseen real music comes as near.
-        nearness: 0 is the median of unseen real music, 1 the 99th percentile of its most telling figure.
+        nearness: 0 is the median of unseen real music, 1 a unit of its most telling figure (`calibrate.JUDGED`).
         unseen: real pieces behind p.
         near_copied_bars: share of the sample's bars that lie in a stretch nearer than real music comes.
         training_piece: where the nearest stretch stands, from `training_bar` on; both bars count from 1.

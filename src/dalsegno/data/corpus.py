@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dalsegno.data.labels import LabelTable, read_labels
-from dalsegno.data.manifest import SourceFile, list_source, sha256
-from dalsegno.data.options import FolderSource, Source
-from dalsegno.data.quarantine import Failure, Progress, call_on_files
-from dalsegno.data.readers import READERS, SUFFIXES
-from dalsegno.data.tables import Entry, Reject, write_corpus
+from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_source, sha256
+from dalsegno.data.options import ArchiveSource, Content, Source
+from dalsegno.data.quarantine import Failure, Progress, call_in_workers
+from dalsegno.data.readers import PARTS, SUFFIXES
+from dalsegno.data.tables import CorpusWriter, Entry, Reject, write_rejects
+from dalsegno.data.unpacking import unpack
 
 SECONDS_A_FILE = 60.0
 
@@ -29,63 +33,142 @@ FILES = (
 )
 
 
+@dataclass(frozen=True)
+class Unit:
+    """One piece to be: a file, or one part of a file that holds several.
+
+    Attributes:
+        digest: sha256 of the file.
+        part: name of the part within the file; None where a file is a piece.
+    """
+
+    file: SourceFile
+    digest: str
+    part: str | None = None
+
+    @property
+    def piece(self) -> str:
+        return self.file.piece if self.part is None else f"{self.file.piece}#{self.part}"
+
+    @property
+    def path(self) -> str:
+        return self.file.path if self.part is None else f"{self.file.path}#{self.part}"
+
+
 def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root: Path = Path()) -> None:
     """Write the corpus of `source` into `folder`.
 
     Args:
         max_rejects: share of unreadable files above which nothing is written.
         jobs: worker processes that parse.
-        root: where a relative source folder is taken from.
+        root: where a relative path of the source is taken from.
 
     Raises:
         FileNotFoundError: the source is missing or empty.
-        ValueError: more than `max_rejects` of the music files could not be read; names the commonest reasons. Files
-            that do not claim to be music (labels, texts) are rejects, but do not count here.
+        ValueError: an archive is refused, or more than `max_rejects` of the music files could not be read; names the
+            commonest reasons. Files that do not claim to be music (labels, texts) are rejects, but do not count here.
     """
-    build_files(source, list_source(source, root), folder, max_rejects, jobs)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with opened(source, root, Path(folder)) as files:
+        build_files(source, files, folder, max_rejects, jobs)
+
+
+@contextmanager
+def opened(source: Source, root: Path, scratch: Path) -> Iterator[list[SourceFile]]:
+    """The files of `source`; those of an archive lie in a folder within `scratch` until the end of the block."""
+    if not isinstance(source, ArchiveSource):
+        yield list_source(source, root)
+        return
+    if source.path is None:
+        raise FileNotFoundError("the archive has not been fetched")
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked-") as place:
+        content = Path(place) / "content"
+        unpack(Path(root) / source.path, content, wanted=lambda path: included(path, source))
+        files = list_folder(content, source)
+        if not files:
+            raise FileNotFoundError(f"the archive {source.path} holds no file of `include` and `exclude`")
+        yield files
 
 
 def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2) -> None:
     """Like `build`, of the given files of `source`."""
-    licence = source.licence if isinstance(source, FolderSource) else "public domain (Bach); encoding: music21 corpus"
-    labels = _labels(source, files)
-    digests: dict[int, str] = {}
     rejects: list[Reject] = []
-    readable: dict[str, list[int]] = {}
-    for index, file in enumerate(files):
-        try:
-            digests[index] = sha256(file.location)
-            if isinstance(source, FolderSource) and source.labels and file.path == source.labels.file:
-                rejects.append(Reject(file.path, digests[index], "list", "the table of labels"))
-            elif file.format is None:
-                reason = f"not a music file (its name does not end in {' or '.join(SUFFIXES)})"
-                rejects.append(Reject(file.path, digests[index], "list", reason))
-            else:
-                readable.setdefault(file.format, []).append(index)
-        except OSError as error:
-            rejects.append(Reject(file.path, "", "read", f"{type(error).__name__}: {error.strerror}"))
-    entries: list[Entry] = []
-    progress = Progress(len(files), "parse")
-    for name, indices in sorted(readable.items()):
-        results = call_on_files(READERS[name], [files[i].location for i in indices], jobs, SECONDS_A_FILE)
-        for position, result in results:
-            index = indices[position]
-            file = files[index]
-            if isinstance(result, Failure):
-                rejects.append(Reject(file.path, digests[index], "parse", result.reason))
-            else:
-                music = replace(result, labels=result.labels + labels.rows.get(file.path, ()))
-                entries.append(Entry(file.piece, file.path, digests[index], licence, music))
-            progress.show(len(entries) + len(rejects))
-    _check(files, entries, rejects, max_rejects)
+    units = _units(source, files, rejects, jobs)
+    licence = source.licence if isinstance(source, Content) else COLLECTIONS[source.collection].licence
+    labels = _labels(source, files)
+    calls = [(unit.file.format, unit.file.location, unit.part, _options(source)) for unit in units]
+    results = in_order(call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_corpus(folder, entries, rejects)
+    parsed = 0
+    progress = Progress(len(units), "parse")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+        writer = CorpusWriter(Path(partial))
+        for done, (unit, result) in enumerate(zip(units, results, strict=True), 1):
+            if isinstance(result, Failure):
+                rejects.append(Reject(unit.path, unit.digest, "parse", result.reason))
+            else:
+                music = replace(result, labels=result.labels + labels.rows.get(unit.file.path, ()))
+                writer.add(Entry(unit.piece, unit.path, unit.digest, licence, music))
+                parsed += 1
+            progress.show(done)
+        writer.close()
+        write_rejects(Path(partial) / "rejects.csv", rejects)
+        _check(files, parsed, rejects, max_rejects)
+        for name in FILES:
+            (Path(partial) / name).replace(folder / name)
+
+
+def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """The results of calls 0, 1, 2 … as soon as all before them are there; those that came too early wait."""
+    early: dict[int, Any] = {}
+    wanted = 0
+    for index, result in results:
+        early[index] = result
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
+
+
+def _units(source: Source, files: Sequence[SourceFile], rejects: list[Reject], jobs: int) -> list[Unit]:
+    """Every piece that the files claim to hold, in the corpus's order; the other files join `rejects`."""
+    units: list[Unit] = []
+    several: list[Unit] = []
+    table = source.labels.file if isinstance(source, Content) and source.labels else None
+    for file in files:
+        try:
+            unit = Unit(file, sha256(file.location))
+        except OSError as error:
+            rejects.append(Reject(file.path, "", "read", f"{type(error).__name__}: {error.strerror}"))
+            continue
+        if file.path == table:
+            rejects.append(Reject(file.path, unit.digest, "list", "the table of labels"))
+        elif file.format is None:
+            reason = f"not a music file (its name does not end in {' or '.join(SUFFIXES)})"
+            rejects.append(Reject(file.path, unit.digest, "list", reason))
+        elif file.format in PARTS:
+            several.append(unit)
+        else:
+            units.append(unit)
+    calls = [(unit.file.format, unit.file.location, _options(source)) for unit in several]
+    for index, parts in call_in_workers("dalsegno.data.readers:list_parts", calls, jobs, SECONDS_A_FILE):
+        unit = several[index]
+        if isinstance(parts, Failure):
+            rejects.append(Reject(unit.path, unit.digest, "parse", parts.reason))
+        elif not parts:
+            rejects.append(Reject(unit.path, unit.digest, "parse", "the file holds no piece"))
+        else:
+            units += [replace(unit, part=part) for part in parts]
+    return sorted(units, key=lambda unit: unit.piece)
+
+
+def _options(source: Source) -> dict[str, Any]:
+    return source.options if isinstance(source, Content) else COLLECTIONS[source.collection].options
 
 
 def _labels(source: Source, files: Sequence[SourceFile]) -> LabelTable:
     """The labels of a source's table; what the table and the files do not share is counted on stderr."""
-    if not isinstance(source, FolderSource) or source.labels is None:
+    if not isinstance(source, Content) or source.labels is None:
         return LabelTable({}, [], [])
     location = next((file.location for file in files if file.path == source.labels.file), None)
     if location is None:
@@ -97,12 +180,10 @@ def _labels(source: Source, files: Sequence[SourceFile]) -> LabelTable:
     return labels
 
 
-def _check(files: Sequence[SourceFile], entries: Sequence[Entry], rejects: Sequence[Reject], limit: float) -> None:
-    if len(files) != len(entries) + len(rejects):
-        raise AssertionError(f"{len(files)} files found, but {len(entries)} pieces and {len(rejects)} rejects")
+def _check(files: Sequence[SourceFile], parsed: int, rejects: Sequence[Reject], limit: float) -> None:
     unreadable = [reject for reject in rejects if reject.stage != "list"]
-    music = len(entries) + len(unreadable)
-    if entries and len(unreadable) <= limit * music:
+    music = parsed + len(unreadable)
+    if parsed and len(unreadable) <= limit * music:
         return
     if not music:
         raise ValueError(f"none of the {len(files)} files is a music file (first: {files[0].path}): correct `path`")
@@ -110,6 +191,6 @@ def _check(files: Sequence[SourceFile], entries: Sequence[Entry], rejects: Seque
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     example = min(reject.path for reject in unreadable)
     raise ValueError(
-        f"{len(unreadable)} of {music} files cannot be read, more than max_rejects ({limit:g}) allows: {told} "
+        f"{len(unreadable)} of {music} pieces cannot be read, more than max_rejects ({limit:g}) allows: {told} "
         f"(first: {example}). Remove these files from the source, or raise max_rejects."
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from dalsegno.data.readers import READERS
 from dalsegno.options import Section
 
 
@@ -13,7 +14,9 @@ class Music21Source(Section):
     """Scores that ship in music21's wheel."""
 
     kind: Literal["music21"]
-    collection: Literal["bach_chorales"]
+    collection: Literal[
+        "bach_chorales", "ryans_mammoth", "essen", "oneill", "aird", "palestrina", "monteverdi", "trecento"
+    ]
 
 
 class Labels(Section):
@@ -25,16 +28,48 @@ class Labels(Section):
     columns: list[str] | None = Field(None, description="columns to keep; absent: all")
 
 
-class FolderSource(Section):
-    """A folder of MIDI files, searched recursively."""
+class Content(Section):
+    """What a folder or an archive holds."""
 
-    kind: Literal["folder"]
-    path: str = Field(description="folder of MIDI files, absolute or relative to where make runs")
     licence: str = Field("unknown", description="stands in the report and beside every sample")
+    include: list[str] = Field(["*"], description="patterns of paths to read; * stands for / too")
+    exclude: list[str] = Field([], description="patterns of paths to leave out, of those included")
+    format: str | None = Field(None, description="format of all files; absent: each file's suffix says it")
+    options: dict[str, Any] = Field({}, description="what the format's reader asks for, e.g. the columns of notes_csv")
     labels: Labels | None = None
 
+    @field_validator("format")
+    @classmethod
+    def is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in READERS:
+            raise ValueError(f"no format {name!r}; valid: {', '.join(sorted(READERS))}")
+        return name
 
-Source = Annotated[Music21Source | FolderSource, Field(discriminator="kind")]
+
+class FolderSource(Content):
+    """A folder of music files, searched recursively."""
+
+    kind: Literal["folder"]
+    path: str = Field(description="folder of music files, absolute or relative to where make runs")
+
+
+class ArchiveSource(Content):
+    """A zip or tar archive: a file of this machine, or addresses to fetch it from."""
+
+    kind: Literal["archive"]
+    path: str | None = Field(None, description="file of this machine; absent: fetched from the addresses")
+    addresses: list[str] = Field([], description="where it is fetched from: the first that serves it")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="of the archive; printed by the first fetch")
+    size: int | None = Field(None, gt=0, description="bytes of the archive")
+
+    @model_validator(mode="after")
+    def comes_from_somewhere(self) -> Self:
+        if self.path is None and not self.addresses:
+            raise ValueError("an archive needs a path or addresses")
+        return self
+
+
+Source = Annotated[Music21Source | FolderSource | ArchiveSource, Field(discriminator="kind")]
 
 
 class TableSplit(Section):
@@ -44,16 +79,57 @@ class TableSplit(Section):
     path: str = Field(description="CSV file relative to the project, e.g. config/splits/jsb.csv")
 
 
-class FamilySplit(Section):
-    """A random split of families: pieces that share a melody never stand on both sides."""
+class OfficialSplit(Section):
+    """The split that the source's own labels give: the label `split` with the values train, valid and test."""
 
-    kind: Literal["family"]
+    kind: Literal["official"]
+
+
+class Shares(Section):
+    """How much goes to valid and test, the rest to train."""
+
     valid: float = Field(0.1, gt=0, lt=0.5, description="share of pieces")
     test: float = Field(0.1, gt=0, lt=0.5, description="share of pieces")
     seed: int = 0
 
 
-Split = Annotated[TableSplit | FamilySplit, Field(discriminator="kind")]
+class FamilySplit(Shares):
+    """A random split of families: pieces that belong together never stand on both sides."""
+
+    kind: Literal["family"]
+    stratify: str | None = Field(None, description="label whose values every side shall hold in equal shares")
+
+
+class GroupedSplit(Shares):
+    """A random split of groups: pieces with one value of a label never stand on both sides, families may."""
+
+    kind: Literal["grouped"]
+    label: str = Field("group", description="label that groups the pieces")
+
+
+class RandomSplit(Shares):
+    """A random split of pieces, for comparison only: relatives of test pieces stand in train."""
+
+    kind: Literal["random"]
+    train: Literal["all", "without_relatives", "as_many"] = Field(
+        "all",
+        description="all the rest; or only pieces without a relative in valid or test; or as many as those, drawn at "
+        "random. Valid and test are the same in all three, so that the last two show what relatives in train are worth",
+    )
+
+
+Split = Annotated[TableSplit | OfficialSplit | FamilySplit | GroupedSplit | RandomSplit, Field(discriminator="kind")]
+
+
+class FamilyOptions(Section):
+    """What joins two pieces to a family, besides equal notes and the label `group`; null switches a kind off."""
+
+    near: float | None = Field(
+        0.4, gt=0, le=1, description="share of the shorter piece's notes that agree beyond chance"
+    )
+    notes: int = Field(24, ge=1, description="notes that must agree at least")
+    resemblance: float = Field(0.05, ge=0, le=1, description="estimated Jaccard index from which pieces are aligned")
+    melody: float | None = Field(0.5, gt=0, le=1, description="share of the shorter melody that stands in the other")
 
 
 class Dataset(Section):
@@ -61,6 +137,7 @@ class Dataset(Section):
 
     source: Source
     split: Split
+    families: FamilyOptions = FamilyOptions()
     max_rejects: float = Field(0.5, ge=0, le=1, description="share of unreadable files above which the job fails")
 
 
@@ -74,3 +151,8 @@ def parse_split(document: dict[str, Any]) -> Split:
     """The split section of a plain document."""
     split: Split = TypeAdapter(Split).validate_python(document)
     return split
+
+
+def parse_families(document: dict[str, Any]) -> FamilyOptions:
+    """The families section of a plain document."""
+    return FamilyOptions.model_validate(document)

@@ -1,21 +1,46 @@
-"""Calls a function on many files in worker processes, so that a bad file costs only itself."""
+"""Makes many calls in worker processes with limits on time and memory, so that a bad file costs only itself.
+
+The limits are the kernel's, since a parser that is stuck in C obeys nothing else:
+
+- Time: a timer that ends the process (SIGALRM). It also ends a worker whose parent was killed.
+- Memory: RLIMIT_DATA, the private memory that a process may write. RLIMIT_AS would count address space that is only
+  reserved (pyarrow takes 160 MiB of it at its import, each thread of a linear algebra library more), so that its right
+  value would change with every release; resident memory can only be watched from outside, which is too late for a
+  parser that fills a gigabyte in a third of a second. macOS does not enforce it.
+
+A worker is a fresh interpreter and no fork or spawn of multiprocessing: a fork of a process that runs threads (JAX in a
+test session) may hang, and spawn imports the parent's main program again, which takes longer than a small set of files.
+"""
 
 from __future__ import annotations
 
 import importlib
-import multiprocessing
+import os
+import pickle
+import resource
+import selectors
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 IMPORT_SECONDS = 60.0
-"""The first file of a worker also pays for the parser's imports."""
+"""The first call of a worker also pays for the parser's imports."""
+
+AHEAD = 8
+"""Calls that a worker holds at once while they are fast: waiting for the next would take longer than the call."""
+FAST_SECONDS = 0.01
+WAITING_BYTES = 1 << 15
+"""What a pipe holds for certain: a parent that writes more may wait for a worker that waits for the parent."""
+
+MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,96 +51,216 @@ class Failure:
 
 
 class _Worker:
-    """One child process and the call it is busy with."""
+    """One child process and the calls that it holds, the first of which it is busy with."""
 
-    def __init__(self, context: SpawnContext, function: str) -> None:
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(function, theirs), daemon=True)
-        self.process.start()
+    def __init__(self, function: str, seconds: float, megabytes: int) -> None:
+        self.pipe, theirs = Pipe()
+        self.held: deque[tuple[int, bytes]] = deque()
+        self.last = time.monotonic()
+        self.ahead = 1
+        arguments = (theirs.fileno(), function, seconds, IMPORT_SECONDS, megabytes)
+        command = f"from dalsegno.data.quarantine import serve; serve{arguments!r}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", command],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
         theirs.close()
-        self.index = -1
-        self.deadline = 0.0
-        self.grace = IMPORT_SECONDS
 
-    def give(self, index: int, path: Path, seconds: float) -> None:
-        self.index, self.deadline = index, time.monotonic() + seconds + self.grace
-        self.grace = 0.0
-        self.pipe.send(str(path))
+    def has_room(self, message: bytes, most: int) -> bool:
+        """Whether it may hold one call more, of `most` at all."""
+        if len(self.held) >= min(self.ahead, most):
+            return False
+        return not self.held or sum(len(held) for _, held in self.held) + len(message) <= WAITING_BYTES
 
-    def stop(self) -> None:
+    def give(self, index: int, message: bytes) -> None:
+        if not self.held:
+            self.last = time.monotonic()
+        self.held.append((index, message))
+        # A worker that died says so where its results are read.
+        with suppress(OSError):
+            self.pipe.send_bytes(message)
+
+    def receive(self) -> tuple[int, Any, bool]:
+        """Index and result of the call that is done, and whether the worker lives on."""
+        result, alive = pickle.loads(self.pipe.recv_bytes())
+        index, _ = self.held.popleft()
+        now = time.monotonic()
+        self.ahead = AHEAD if now - self.last < FAST_SECONDS else 1
+        self.last = now
+        return index, result, alive
+
+    def stop(self) -> int:
+        """End the process; returns its exit status, the number of a signal being negative."""
         self.pipe.close()
         self.process.kill()
-        self.process.join()
+        return self.process.wait()
 
 
-def call_on_files(
-    function: str, files: Sequence[Path], jobs: int = 2, seconds: float = 60.0
+class _Pool:
+    """The workers, and the calls that none of them holds."""
+
+    def __init__(self, calls: Sequence[tuple[Any, ...]], jobs: int, hire: Callable[[], _Worker]) -> None:
+        self._hire, self._jobs, self._left = hire, jobs, len(calls)
+        self._unsent = ((index, pickle.dumps(arguments)) for index, arguments in enumerate(calls))
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._selector = selectors.DefaultSelector()
+        self.workers: list[_Worker] = []
+
+    def ready(self) -> list[_Worker]:
+        """The workers that have sent something or died; waits for one."""
+        return [key.data for key, _ in self._selector.select()]
+
+    def extend(self) -> None:
+        """Hire one worker, if there is a call for it."""
+        if self._next() is None:
+            return
+        worker = self._hire()
+        self.workers.append(worker)
+        self._selector.register(worker.pipe, selectors.EVENT_READ, worker)
+        self.fill(worker)
+
+    def fill(self, worker: _Worker) -> None:
+        """Give `worker` what it has room for; one that holds nothing then is let go."""
+        # Towards the end one by one, so that no worker idles while another holds several slow calls.
+        while (call := self._next()) and worker.has_room(call[1], most=max(1, self._left // (2 * self._jobs))):
+            worker.give(*self._waiting.popleft())
+            self._left -= 1
+        if not worker.held:
+            self.dismiss(worker)
+
+    def replace(self, worker: _Worker) -> None:
+        """What a dead worker had not begun is no fault of those calls: others make them."""
+        self._waiting.extendleft(reversed(worker.held))
+        self._left += len(worker.held)
+        self.extend()
+
+    def dismiss(self, worker: _Worker) -> int:
+        """End `worker`; returns its exit status."""
+        self._selector.unregister(worker.pipe)
+        self.workers.remove(worker)
+        return worker.stop()
+
+    def close(self) -> None:
+        for worker in list(self.workers):
+            self.dismiss(worker)
+        self._selector.close()
+
+    def _next(self) -> tuple[int, bytes] | None:
+        if not self._waiting and (call := next(self._unsent, None)) is not None:
+            self._waiting.append(call)
+        return self._waiting[0] if self._waiting else None
+
+
+def call_in_workers(
+    function: str,
+    calls: Sequence[tuple[Any, ...]],
+    jobs: int = 2,
+    seconds: float = 60.0,
+    megabytes: int = 2048,
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (index, result or `Failure`) for each of `files`, in the order in which they are done.
+    """Yield (index, result or `Failure`) for each of `calls`, in the order in which they are done.
 
     Args:
-        function: "package.module:name" of a function of one path; it is imported in the workers only.
+        function: "package.module:name" of a function; it is imported in the workers only.
+        calls: the arguments of each call.
         jobs: worker processes.
-        seconds: time limit of one file; a worker that exceeds it, or dies, is replaced.
+        seconds: time limit of one call; a worker that exceeds it, or dies, is replaced.
+        megabytes: limit of a worker's memory, in MiB of 2**20 bytes; the parser itself takes 20 to 130 of them.
+
+    Raises:
+        ImportError: a worker cannot import `function`.
     """
-    # spawn: a fork of a process that runs threads (JAX in a test session) may hang.
-    context = multiprocessing.get_context("spawn")
-    waiting = iter(enumerate(files))
-    workers: list[_Worker] = []
+    pool = _Pool(calls, jobs, lambda: _Worker(function, seconds, megabytes))
     try:
-        for index, path in islice(waiting, jobs):
-            workers.append(_Worker(context, function))
-            workers[-1].give(index, path, seconds)
-        while workers:
-            left = min(worker.deadline for worker in workers) - time.monotonic()
-            ready = wait([worker.pipe for worker in workers], max(0.0, left))
-            for worker in list(workers):
-                if worker.pipe in ready:
-                    result, alive = _receive(worker)
-                elif time.monotonic() >= worker.deadline:
-                    result, alive = Failure(f"the parser needed more than {seconds:g} s"), False
+        for _ in range(jobs):
+            pool.extend()
+        while pool.workers:
+            for worker in pool.ready():
+                try:
+                    index, result, alive = worker.receive()
+                except (EOFError, OSError):
+                    result, alive = Failure(_cause(pool.dismiss(worker), seconds)), False
+                    index, _ = worker.held.popleft()
                 else:
-                    continue
-                yield worker.index, result
-                following = next(waiting, None)
-                if following is None or not alive:
-                    worker.stop()
-                    workers.remove(worker)
-                if following is not None:
+                    if isinstance(result, ImportError):
+                        raise result
                     if not alive:
-                        worker = _Worker(context, function)
-                        workers.append(worker)
-                    worker.give(*following, seconds)
+                        pool.dismiss(worker)
+                # Before the result is used, so that no worker waits for its user.
+                if alive:
+                    pool.fill(worker)
+                else:
+                    pool.replace(worker)
+                yield index, result
     finally:
-        for worker in workers:
-            worker.stop()
+        pool.close()
 
 
-def _receive(worker: _Worker) -> tuple[Any, bool]:
-    """The worker's result, and whether the worker lives on."""
-    try:
-        return worker.pipe.recv(), True
-    except (EOFError, OSError):
-        worker.process.join()
-        return Failure(f"the parser crashed (exit status {worker.process.exitcode})"), False
+def _cause(status: int, seconds: float) -> str:
+    """Why a worker died, by its exit status."""
+    if status == -signal.SIGALRM:
+        return f"the parser needed more than {seconds:g} s"
+    if status == -signal.SIGKILL:
+        return "the parser was killed (SIGKILL), as a system does that runs out of memory"
+    if status < 0:
+        return f"the parser crashed ({signal.Signals(-status).name})"
+    return f"the parser crashed (exit status {status})"
 
 
-def _serve(function: str, pipe: Connection) -> None:
-    """The life of a worker: receive a path, send a result, until the pipe is closed."""
+def serve(descriptor: int, function: str, seconds: float, grace: float, megabytes: int) -> None:
+    """The life of a worker: receive arguments, send (result, whether it lives on), until the pipe is closed."""
+    # The terminal sends its interrupt to all; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    pipe = Connection(descriptor)
     module, name = function.split(":")
-    call = getattr(importlib.import_module(module), name)
+    call: Callable[..., Any]
+    try:
+        call = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        reason = ImportError(f"a worker cannot import {function}: {type(error).__name__}: {error}")
+        pipe.send_bytes(pickle.dumps((reason, False)))
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = megabytes * MEBIBYTE
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     while True:
         try:
-            path = Path(pipe.recv())
+            arguments = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
             return
+        signal.setitimer(signal.ITIMER_REAL, seconds + grace)
+        grace = 0.0
+        alive = True
         try:
-            result: Any = call(path)
-        except Exception as error:
-            text = " ".join(str(error).replace(str(path), path.name).split())
-            name_of_error = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            result = Failure(f"{name_of_error}{text}"[:300] or type(error).__name__)
-        pipe.send(result)
+            message = pickle.dumps((call(*arguments), True), pickle.HIGHEST_PROTOCOL)
+        except MemoryError:
+            # The worker ends: what the parser has left in memory would count against the next call.
+            alive = False
+        except BaseException as error:
+            message = pickle.dumps((Failure(_reason(error, arguments)), True))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if not alive:
+            message = pickle.dumps((Failure(f"the parser needed more than {megabytes} MiB of memory"), False))
+        try:
+            pipe.send_bytes(message)
+        except OSError:
+            return
+        if not alive:
+            return
+
+
+def _reason(error: BaseException, arguments: tuple[Any, ...]) -> str:
+    """One line without the folders of this machine."""
+    text = str(error)
+    for path in (argument for argument in arguments if isinstance(argument, Path)):
+        text = text.replace(str(path), path.name)
+    text = " ".join(text.split())
+    name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return f"{name}{text}"[:300] or type(error).__name__
 
 
 class Progress:

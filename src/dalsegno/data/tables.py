@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,9 +92,8 @@ class Reject:
     reason: str
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write `table` as parquet; equal tables give equal bytes with one version of pyarrow."""
-    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
+"""How tables are written: equal tables give equal bytes with one version of pyarrow."""
 
 
 def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
@@ -105,55 +104,98 @@ def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
         writer.writerows(asdict(reject) for reject in sorted(rejects, key=lambda reject: reject.path))
 
 
+ROWS_A_GROUP = 1 << 20
+"""Notes that are held in memory before they are written."""
+
+
+class CorpusWriter:
+    """Writes the tables of a corpus piece by piece, in memory that does not grow with their number.
+
+    Args:
+        folder: where the tables go; each stands there as soon as the writer is closed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.count = 0
+        self._sources: dict[str, str] = {}
+        self._schemas = {
+            "notes": NOTES,
+            "pieces": PIECES,
+            "meters": METERS,
+            "tempos": TEMPOS,
+            "keys": KEYS,
+            "labels": LABELS,
+        }
+        self._files = {
+            name: pq.ParquetWriter(self.folder / f"{name}.parquet", schema, **PARQUET)
+            for name, schema in self._schemas.items()
+        }
+        self._notes: list[np.ndarray] = []
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._schemas if name != "notes"}
+        self._waiting = 0
+
+    def add(self, entry: Entry) -> None:
+        """Append one piece; pieces keep the order in which they come.
+
+        Raises:
+            ValueError: a piece of this id is there already.
+        """
+        if known := self._sources.get(entry.piece):
+            raise ValueError(f"{known} and {entry.source} both want the piece id {entry.piece!r}: rename one of them")
+        self._sources[entry.piece] = entry.source
+        music, index = entry.music, self.count
+        # The end of a note may leave int32.
+        block = music.notes[np.lexsort(music.notes.T[::-1])].astype(np.int64)
+        self._notes.append(np.column_stack([np.full(len(block), index), block]))
+        rows = self._rows
+        tracks, end = len(np.unique(block[:, 0])), int((block[:, 1] + block[:, 3]).max(initial=0))
+        rows["pieces"].append(
+            (entry.piece, entry.source, entry.sha256, music.title, tracks, len(block), end, entry.licence)
+        )
+        for name in ("meters", "tempos", "keys", "labels"):
+            rows[name] += [(index, *row) for row in sorted(set(getattr(music, name)))]
+        self.count += 1
+        self._waiting += len(block)
+        if self._waiting >= ROWS_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits and end the files."""
+        if self._notes or not self.count:
+            self._flush()
+        for file in self._files.values():
+            file.close()
+
+    def _flush(self) -> None:
+        columns = np.concatenate([np.zeros((0, 7), np.int64), *self._notes])
+        by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
+        self._files["notes"].write_table(
+            pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES)
+        )
+        self._notes, self._waiting = [], 0
+        for name, rows in self._rows.items():
+            self._write(name, rows)
+            rows.clear()
+
+    def _write(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        schema = self._schemas[name]
+        columns = zip(*rows, strict=True) if rows else [() for _ in schema]
+        arrays = [pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+        self._files[name].write_table(pa.table(arrays, schema))
+
+
 def write_corpus(folder: Path, entries: Iterable[Entry], rejects: Iterable[Reject]) -> None:
-    """Write the tables of a corpus into `folder`; `entries` may come in any order.
+    """Write the tables of a corpus into `folder`; sorted by piece id.
 
     Raises:
         ValueError: two entries have the same piece id.
     """
-    entries = sorted(entries, key=lambda entry: entry.piece)
-    for one, other in pairwise(entries):
-        if one.piece == other.piece:
-            raise ValueError(
-                f"{one.source} and {other.source} both want the piece id {one.piece!r}: rename one of them"
-            )
-    notes, pieces, meters, tempos, keys, labels = [], [], [], [], [], []
-    for index, entry in enumerate(entries):
-        music = entry.music
-        # The end of a note may leave int32.
-        block = music.notes[np.lexsort(music.notes.T[::-1])].astype(np.int64)
-        notes.append(np.column_stack([np.full(len(block), index), block]))
-        pieces.append(
-            {
-                "piece": entry.piece,
-                "source": entry.source,
-                "sha256": entry.sha256,
-                "title": music.title,
-                "tracks": len(np.unique(block[:, 0])),
-                "notes": len(block),
-                "end": int((block[:, 1] + block[:, 3]).max(initial=0)),
-                "licence": entry.licence,
-            }
-        )
-        meters += [(index, *row) for row in sorted(set(music.meters))]
-        tempos += [(index, *row) for row in sorted(set(music.tempos))]
-        keys += [(index, *row) for row in sorted(set(music.keys))]
-        labels += [(index, *row) for row in sorted(set(music.labels))]
-    columns = np.concatenate(notes) if notes else np.zeros((0, 7), np.int64)
-    by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
-    write_table(
-        folder / "notes.parquet", pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES)
-    )
-    write_table(folder / "pieces.parquet", pa.Table.from_pylist(pieces, PIECES))
-    for name, schema, rows in (
-        ("meters", METERS, meters),
-        ("tempos", TEMPOS, tempos),
-        ("keys", KEYS, keys),
-        ("labels", LABELS, labels),
-    ):
-        table = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
-        write_table(folder / f"{name}.parquet", table)
-    write_rejects(folder / "rejects.csv", rejects)
+    writer = CorpusWriter(folder)
+    for entry in sorted(entries, key=lambda entry: entry.piece):
+        writer.add(entry)
+    writer.close()
+    write_rejects(Path(folder) / "rejects.csv", rejects)
 
 
 class Corpus:

@@ -32,6 +32,7 @@ def measure(
     bars: int,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
+    criterion: Sequence[str] = (),
 ) -> tuple[list[Row], Histograms]:
     """Measure the samples of one run and sampler.
 
@@ -43,9 +44,11 @@ def measure(
         metrics: names of `METRICS`.
         bars: length of the samples; held-out pieces are cut to it.
         resamples: of the bootstrap over samples.
+        criterion: distances that are taken to the validation pieces, too: by them a decoding is chosen.
 
     Returns:
-        One row a metric (distances are to the split `test`), and the histograms behind the distances.
+        One row a metric (distances are to the split `test`), one a distance of `criterion` (split `valid`), and the
+        histograms behind the distances to `test`.
     """
     notes = read_notes(notes_parquet)
     if len(notes) and not 0 <= notes.piece.min() <= notes.piece.max() < count:
@@ -69,6 +72,11 @@ def measure(
             estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
             histograms[name] = histogram(metric, {"samples": pieces, "held_out": held_out})
+    for name in criterion:
+        metric = load_metric(name)
+        assert isinstance(metric, HistogramDistance)
+        estimate = distance_estimate(metric, pieces, excerpts["valid"], resamples, seed)
+        rows.append(identity.row(name, metric.unit, estimate, split="valid"))
     return rows, histograms
 
 

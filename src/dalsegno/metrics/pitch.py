@@ -6,7 +6,7 @@ import numpy as np
 
 from dalsegno.data.notes import Notes
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, counts, entropy, ratio, reduce
+from dalsegno.metrics.pieces import Pieces, counts, entropy, ratio
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 # Natural minor scales hold the pitch classes of their relative major, so twelve sets are all 24 keys.
@@ -39,12 +39,16 @@ def windowed_entropy(pieces: Pieces, bars: int, sixteenth: int) -> np.ndarray:
     Args:
         sixteenth: ticks that an onset may come early and still belong to the next bar.
     """
-    pitched = pieces.pitched
-    bar = (pitched.start + sixteenth) // 1920
-    bars_P = np.nan_to_num(reduce(np.maximum, pitched.piece, bar + 1, pieces.number)).astype(np.int64)
+    notes = pieces.pitched.by_time
+    bar = (notes.start + sixteenth) // 1920
+    opens = np.diff(notes.piece, prepend=-1) != 0
+    # No window without notes counts, so of a longer silence only as much is kept as windows with notes reach into.
+    step = np.minimum(np.where(opens, bar + 1, np.diff(bar, prepend=0)), bars)
+    reached = np.cumsum(step) - 1
+    bars_P = np.bincount(notes.piece, step, minlength=pieces.number).astype(np.int64)
     before = np.cumsum(bars_P) - bars_P
     rows = int(bars_P.sum())
-    grid = counts(before[pitched.piece] + bar, pitched.pitch % 12, rows, 12)
+    grid = counts(reached, notes.pitch % 12, rows, 12)
     up_to = np.concatenate([np.zeros((1, 12), np.int64), np.cumsum(grid, axis=0)])
     piece = np.repeat(np.arange(pieces.number), bars_P)
     width = np.minimum(bars, bars_P)[piece]

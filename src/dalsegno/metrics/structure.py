@@ -46,16 +46,19 @@ def repetition(pieces: Pieces) -> Repetition:
     grid: Bars = pieces.pitched.shared(bars)
     cells = pieces.shared(contents)
     size = np.bitwise_count(cells).sum(axis=1, dtype=np.int64)
-    remaining = grid.counts_P[grid.piece_B] - grid.bar_B
+    kept = _near(size > 0)
+    cells, size, piece_B = cells[kept], size[kept], grid.piece_B[kept]
+    counts_P = np.bincount(piece_B, minlength=pieces.number)
+    remaining = np.cumsum(counts_P)[piece_B] - np.arange(len(piece_B))
     total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
     best_B = {length: np.full(len(cells), np.nan) for length in LENGTHS}
-    for lag in range(1, min(FARTHEST, int(grid.counts_P.max(initial=0)) - 1) + 1):
+    for lag in range(1, min(FARTHEST, int(counts_P.max(initial=0)) - 1) + 1):
         rows = np.flatnonzero(remaining > lag)
         notes = size[rows] + size[rows + lag]
         shared = np.bitwise_count(cells[rows] & cells[rows + lag]).sum(axis=1, dtype=np.int64)
         likeness = 2 * shared / np.maximum(notes, 1)
-        total += np.bincount(grid.piece_B[rows], likeness, minlength=pieces.number)
-        pairs += np.bincount(grid.piece_B[rows], notes > 0, minlength=pieces.number)
+        total += np.bincount(piece_B[rows], likeness, minlength=pieces.number)
+        pairs += np.bincount(piece_B[rows], notes > 0, minlength=pieces.number)
         # Rows of a piece are neighbours, so windows are differences of one running sum; rows at its end are dropped.
         running = np.concatenate([[0.0], np.cumsum(likeness)])
         for length in LENGTHS:
@@ -63,10 +66,20 @@ def repetition(pieces: Pieces) -> Repetition:
                 start = np.flatnonzero(remaining[rows] >= lag + length)
                 bar = rows[start]
                 best_B[length][bar] = np.fmax(best_B[length][bar], (running[start + length] - running[start]) / length)
-    best = {
-        length: np.clip(reduce(np.fmax, grid.piece_B, values, pieces.number), 0, 1) for length, values in best_B.items()
-    }
+    best = {length: np.clip(reduce(np.fmax, piece_B, values, pieces.number), 0, 1) for length, values in best_B.items()}
     return Repetition(ratio(total, pairs), best)
+
+
+def _near(heard_B: np.ndarray) -> np.ndarray:
+    """The bars that some comparison of a bar with notes reaches, and enough silence between them to keep others apart.
+
+    What is left out would add comparisons of silence with silence alone: a stray late note costs nothing.
+    """
+    reach = FARTHEST + max(LENGTHS)
+    before = np.concatenate([[0], np.cumsum(heard_B)])
+    bar = np.arange(len(heard_B))
+    in_reach = before[np.minimum(bar + reach + 1, len(bar))] > before[np.maximum(bar - reach, 0)]
+    return np.flatnonzero(in_reach)
 
 
 def _repeated_bars(pieces: Pieces) -> np.ndarray:

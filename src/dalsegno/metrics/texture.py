@@ -80,12 +80,23 @@ def segments(pieces: Pieces) -> Segments:
     order = sorting(packed(piece, time))
     piece, time = piece[order], time[order]
     state = np.cumsum(np.concatenate([value, -value])[order])
+    sounding = np.cumsum(np.where(order < len(value), 1, -1))
     ticks = np.diff(time)
     kept = np.flatnonzero((piece[1:] == piece[:-1]) & (ticks > 0))
-    pitch_class = np.arange(12)[:, None]
-    state_12xS = state[kept] >> 5 * pitch_class & 31
-    classes = ((state_12xS > 0) << pitch_class).sum(axis=0)
-    return Segments(piece[kept], time[kept], ticks[kept], state_12xS.sum(axis=0), classes)
+    return Segments(piece[kept], time[kept], ticks[kept], sounding[kept], _fields_in_use(state[kept]))
+
+
+def _fields_in_use(state: np.ndarray) -> np.ndarray:
+    """Which of twelve fields of five bits are not zero, as twelve bits: by shifts, not by a loop over fields."""
+    some = state | state >> 1
+    some |= some >> 2
+    some |= state >> 4
+    some &= sum(1 << 5 * field for field in range(12))
+    # Bits at 0, 5, 10 … become pairs at 0, 10, 20 …, then fours at 0, 20 and 40.
+    some |= some >> 4
+    some &= sum(3 << 10 * pair for pair in range(6))
+    some |= some >> 8
+    return np.asarray(some & 0xF | some >> 16 & 0xF0 | some >> 32 & 0xF00)
 
 
 def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:

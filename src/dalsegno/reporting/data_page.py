@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
+KINDS = ("exact", "transposed", "near", "melody", "group")
+LARGEST, NAMED = 8, 6
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,24 @@ class DatasetPage:
     facts: tuple[tuple[str, str, str], ...]  # label, number, unit
     licences: tuple[str, ...]
     split: Table
+    joined: Table
+    largest: Table
+    random: bool
     rejects: Table
     representations: Table
 
 
-def dataset_page(name: str, corpus: Path, split: Path, representations: Mapping[str, Path]) -> DatasetPage:
+def dataset_page(
+    name: str, corpus: Path, split: Path, families: Path, representations: Mapping[str, Path], random: bool = False
+) -> DatasetPage:
     """Read one dataset's tables.
 
     Args:
         corpus: corpus folder.
         split: `split.csv`.
+        families: folder of `families.csv` and `pairs.csv`.
         representations: name -> folder.
+        random: whether the split was drawn without regard to families.
     """
     pieces = pq.read_table(Path(corpus) / "pieces.parquet", columns=["piece", "notes", "end", "licence"]).to_pylist()
     rejects = _read(Path(corpus) / "rejects.csv")
@@ -46,12 +55,12 @@ def dataset_page(name: str, corpus: Path, split: Path, representations: Mapping[
         mine = [row for row in rows if row["split"] == part]
         if not mine and part == "unused":
             continue
-        families = {row["family"] for row in mine}
+        present = {row["family"] for row in mine}
         numbers = (
             count(len(mine)),
-            count(len(families)),
+            count(len(present)),
             "–" if part in ("train", "unused") else count(sum(row["clean"] == "true" for row in mine)),
-            "–" if part in ("train", "unused") else count(len(families & trained)),
+            "–" if part in ("train", "unused") else count(len(present & trained)),
             count(sum(notes.get(row["piece"], 0) for row in mine)),
             count(sum(ends.get(row["piece"], 0) for row in mine) // 480),
         )
@@ -65,6 +74,7 @@ def dataset_page(name: str, corpus: Path, split: Path, representations: Mapping[
             ("parsed", count(len(pieces)), "pieces"),
             ("rejected", count(len(rejects)), "files or pieces"),
             ("notes", count(sum(notes.values())), "notes"),
+            ("families", count(len(_members(families))), "of one piece or more"),
         ),
         licences=tuple(sorted({piece["licence"] for piece in pieces})),
         split=Table(
@@ -80,6 +90,9 @@ def dataset_page(name: str, corpus: Path, split: Path, representations: Mapping[
             ),
             tuple(lines),
         ),
+        joined=_joined(families),
+        largest=_largest(families),
+        random=random,
         rejects=Table(
             "Rejected",
             ("Stage", "Reason"),
@@ -88,6 +101,39 @@ def dataset_page(name: str, corpus: Path, split: Path, representations: Mapping[
         ),
         representations=_representations(representations),
     )
+
+
+def _members(families: Path) -> dict[str, list[str]]:
+    members: dict[str, list[str]] = {}
+    for row in _read(Path(families) / "families.csv"):
+        members.setdefault(row["family"], []).append(row["piece"])
+    return members
+
+
+def _joined(families: Path) -> Table:
+    kinds = Counter(row["kind"] for row in _read(Path(families) / "pairs.csv"))
+    lines = tuple(Line((kind,), (Cell(count(kinds[kind])),), "model") for kind in KINDS if kinds[kind])
+    return Table("Joined pieces", ("Because of",), (Column("Joined", "pairs"),), lines)
+
+
+def _largest(families: Path) -> Table:
+    """The largest families of more than one piece, with the pieces of each and what joined them."""
+    members = _members(families)
+    family = {piece: name for name, pieces in members.items() for piece in pieces}
+    reasons: dict[str, Counter[str]] = {}
+    for row in _read(Path(families) / "pairs.csv"):
+        told = f"group {row['detail']}" if row["kind"] == "group" else row["kind"]
+        reasons.setdefault(family[row["piece"]], Counter())[told] += 1
+    chosen = sorted((name for name in members if len(members[name]) > 1), key=lambda name: (-len(members[name]), name))
+    lines = []
+    for name in chosen[:LARGEST]:
+        shown = ", ".join(members[name][:NAMED])
+        rest = len(members[name]) - NAMED
+        why = ", ".join(f"{kind} ({n})" for kind, n in sorted(reasons[name].items()))
+        lines.append(
+            Line((f"{shown} and {rest} more" if rest > 0 else shown, why), (Cell(count(len(members[name]))),), "model")
+        )
+    return Table("Largest families", ("Members", "Joined by"), (Column("Size", "pieces"),), tuple(lines))
 
 
 def _representations(folders: Mapping[str, Path]) -> Table:

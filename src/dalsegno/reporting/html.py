@@ -18,6 +18,8 @@ from dalsegno.copying import judge
 from dalsegno.gate import history
 from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
+from dalsegno.metrics.decoding import Decoding, read_decodings
+from dalsegno.metrics.leaks import read_leaks
 from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures, history_page
 from dalsegno.reporting.copying_page import copying_pages
@@ -28,6 +30,7 @@ from dalsegno.reporting.leaderboard import (
     across_representations,
     control_keys,
     control_name,
+    decoding_tables,
     key_of,
     likelihoods,
     metrics_beside_controls,
@@ -37,6 +40,7 @@ from dalsegno.reporting.leaderboard import (
     series,
     show,
 )
+from dalsegno.reporting.leak_page import leak_pages
 from dalsegno.reporting.listening import shelves
 from dalsegno.reporting.origins import origins, versions
 from dalsegno.reporting.tables import Run, read_runs
@@ -71,7 +75,11 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
 def render(inputs: ReportInputs) -> str:
     """The report as text."""
     every = _annotated(read_rows(inputs.metrics), inputs)
-    rows = [row for row in every if row.metric not in judge.METRICS]
+    # Distances of samples to validation pieces chose the decodings and say nothing else.
+    rows = [row for row in every if row.metric not in judge.METRICS and not (row.sampler and row.split == "valid")]
+    decodings = read_decodings(inputs.decoding)
+    passed_over = {(row.dataset, row.representation, row.model, row.sampler) for row in decodings if not row.chosen}
+    ranked = [row for row in rows if (row.dataset, row.representation, row.model, row.sampler) not in passed_over]
     runs = read_runs(inputs.runs)
     comparisons = read_comparisons(inputs.comparisons)
     models = sorted({run.model for run in runs})
@@ -81,6 +89,7 @@ def render(inputs: ReportInputs) -> str:
     moved = differences(gate)
     past = history.read(inputs.history, inputs.study["study"]) if inputs.history else []
     found, modules = origins(inputs.specs)
+    heard = {key: folder for key, folder in inputs.samples.items() if (*belongs[key[0]][:3], key[1]) not in passed_over}
     environment = Environment(
         loader=PackageLoader("dalsegno.reporting"),
         autoescape=True,
@@ -99,13 +108,15 @@ def render(inputs: ReportInputs) -> str:
         likelihoods=likelihoods(rows, runs, colours, comparisons),
         paired=paired_tests(comparisons, runs),
         across=across_representations(rows, runs, colours, comparisons),
+        leaks=leak_pages(read_leaks(inputs.leaks), colours),
         curves=_curves(inputs, runs, colours),
-        beside=metrics_beside_controls(rows, colours),
-        dots=_dots(rows, colours),
-        frontiers=_frontiers(rows, colours),
+        decodings=decoding_tables(decodings, colours),
+        beside=metrics_beside_controls(ranked, colours),
+        dots=_dots(ranked, colours),
+        frontiers=_frontiers(rows, colours, decodings),
         distributions=_distributions(inputs, belongs, colours),
         copying=copying_pages(inputs, every, belongs, colours),
-        shelves=shelves(inputs.samples, inputs.references, belongs, colours, inputs.samples_per_run),
+        shelves=shelves(heard, inputs.references, belongs, colours, inputs.samples_per_run),
         pages=_pages(inputs),
         gate=gate,
         moved=[Gallery("Against the baseline", tuple(Panel(*one) for one in moved), ())] if moved else [],
@@ -209,9 +220,10 @@ FRONTIERS = (("precision", "recall"), ("density", "coverage"))
 """Fidelity and diversity, as their papers pair them."""
 
 
-def _frontiers(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
+def _frontiers(rows: Sequence[Row], colours: dict[str, int], decodings: Sequence[Decoding]) -> list[Gallery]:
     """For each dataset and representation: fidelity against diversity of every model and sampler, and of controls."""
     galleries = []
+    chosen = {(row.dataset, row.representation, row.model, row.sampler) for row in decodings if row.chosen}
     sampled = sorted({(row.dataset, row.representation) for row in rows if row.sampler})
     for dataset, representation in sampled:
         here = [row for row in rows if row.dataset == dataset]
@@ -220,7 +232,7 @@ def _frontiers(rows: Sequence[Row], colours: dict[str, int]) -> list[Gallery]:
         panels = []
         for pair in FRONTIERS:
             points = [
-                (" · ".join(key[1:]), figures.Point(*place, colours[key[1]]))
+                (" · ".join(key[1:]) + " ★" * ((dataset, *key) in chosen), figures.Point(*place, colours[key[1]]))
                 for key in series(own)
                 if (place := _place([row for row in own if key_of(row) == key], pair))
             ]
@@ -298,7 +310,9 @@ def _pages(inputs: ReportInputs) -> list[DatasetPage]:
             dataset,
             corpus,
             inputs.splits[dataset],
+            inputs.families[dataset],
             {name: folder for (owner, name), folder in inputs.representations.items() if owner == dataset},
+            inputs.study["datasets"][dataset]["split"]["kind"] == "random",
         )
         for dataset, corpus in sorted(inputs.corpora.items())
     ]

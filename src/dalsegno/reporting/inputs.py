@@ -17,6 +17,8 @@ class ReportInputs:
         metrics: `metrics.csv` of the study.
         runs: `runs.csv` of the study.
         comparisons: `comparisons.csv` of the study.
+        leaks: `leak.csv` of the study.
+        decoding: `decoding.csv` of the study.
         curves: run -> `curves.jsonl`.
         measures: (run, sampler) -> `histograms.json`.
         copying: (run, sampler) -> `pieces.csv` of verdicts.
@@ -26,6 +28,7 @@ class ReportInputs:
         controls: dataset -> `histograms.json`.
         corpora: dataset -> corpus folder (`pieces.parquet`, `rejects.csv`).
         splits: dataset -> `split.csv`.
+        families: dataset -> folder (`families.csv`, `pairs.csv`).
         representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
         specs: artifact, by a name for readers -> `spec.json`.
         gate: `gate.json`, where the study has gates.
@@ -37,6 +40,8 @@ class ReportInputs:
     metrics: Path
     runs: Path
     comparisons: Path
+    leaks: Path
+    decoding: Path
     curves: Mapping[str, Path] = field(default_factory=dict)
     measures: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     copying: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -46,6 +51,7 @@ class ReportInputs:
     controls: Mapping[str, Path] = field(default_factory=dict)
     corpora: Mapping[str, Path] = field(default_factory=dict)
     splits: Mapping[str, Path] = field(default_factory=dict)
+    families: Mapping[str, Path] = field(default_factory=dict)
     representations: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     specs: Mapping[str, Path] = field(default_factory=dict)
     gate: Path | None = None
@@ -65,7 +71,7 @@ class ReportInputs:
         Args:
             document: the study.
             places: one row a job: its stage, wildcards and folder.
-            study_folder: where `metrics.csv`, `runs.csv`, `comparisons.csv` and `gate.json` lie.
+            study_folder: where the study's tables and `gate.json` lie.
             history: `history.parquet`, if there is one.
         """
 
@@ -80,6 +86,8 @@ class ReportInputs:
             metrics=study_folder / "metrics.csv",
             runs=study_folder / "runs.csv",
             comparisons=study_folder / "comparisons.csv",
+            leaks=study_folder / "leak.csv",
+            decoding=study_folder / "decoding.csv",
             gate=study_folder / "gate.json",
             history=history,
             curves=by("train", "run", name="curves.jsonl"),
@@ -91,6 +99,7 @@ class ReportInputs:
             controls=by("control", "dataset", name="histograms.json"),
             corpora=by("corpus", "dataset"),
             splits=by("split", "dataset", name="split.csv"),
+            families=by("families", "dataset"),
             representations=by("represent", "dataset", "representation"),
             specs={row["folder"].partition("/")[2]: Path(row["folder"]) / "spec.json" for row in places},
             samples_per_run=document["report"]["samples"],
@@ -102,12 +111,14 @@ class ReportInputs:
 
     def files(self) -> list[Path]:
         """Every file that the report may read."""
-        single = [self.metrics, self.runs, self.comparisons, *(one for one in (self.gate, self.history) if one)]
+        single = [self.metrics, self.runs, self.comparisons, self.leaks, self.decoding]
+        single += [one for one in (self.gate, self.history) if one]
         for group in (self.curves, self.measures, self.controls, self.splits, self.specs, self.copying, self.unseen):
             single += group.values()
         for folders, names in (
             (self.corpora, ("pieces.parquet", "rejects.csv")),
             (self.representations, ("index.csv", "rejects.csv")),
+            (self.families, ("families.csv", "pairs.csv")),
         ):
             single += [folder / name for folder in folders.values() for name in names]
         for folder in [*self.samples.values(), *self.references.values()]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import Comparison, undistinguished
+from dalsegno.metrics.decoding import Decoding
 from dalsegno.metrics.discrimination import verdict
 from dalsegno.metrics.rows import Row
 from dalsegno.reporting.tables import Run
@@ -215,6 +216,27 @@ def metrics_beside_controls(rows: Sequence[Row], colours: dict[str, int]) -> lis
             lines.append(Line((key[1], about), _cells(chosen, metrics), "model", colours[key[1]]))
         columns = tuple(Column(readable(metric), unit) for metric, unit in metrics)
         tables.append(Table(f"{dataset}: all metrics", ("Music",), columns, tuple(lines)))
+    return tables
+
+
+def decoding_tables(decodings: Sequence[Decoding], colours: dict[str, int]) -> list[Table]:
+    """For each dataset and representation: every model, the decoding that ranks it first, the others behind it."""
+    tables = []
+    columns = (
+        Column("Temperature", "factor"),
+        Column("Top k", "tokens"),
+        Column("Top p", "probability"),
+        Column("Criterion, validation", "1 = average"),
+    )
+    for dataset, representation in sorted({(row.dataset, row.representation) for row in decodings}):
+        own = [row for row in decodings if (row.dataset, row.representation) == (dataset, representation)]
+        lines = []
+        for row in sorted(own, key=lambda row: (row.model, not row.chosen, row.sampler)):
+            settings = [show(row.temperature), count(row.top_k) if row.top_k else "all", show(row.top_p)]
+            seeds = f"{row.n} seed" + "s" * (row.n != 1)
+            cells = (*map(Cell, settings), Cell(show(row.criterion), seeds, row.chosen))
+            lines.append(Line((row.model, row.sampler), cells, "model", colours[row.model]))
+        tables.append(Table(f"{dataset} · {representation}", ("Model",), columns, tuple(lines)))
     return tables
 
 

@@ -1,0 +1,266 @@
+"""Planted duplicates among unrelated music: found, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from dalsegno.data import families, near_duplicates, split
+from dalsegno.data.notes import DRUMS
+from dalsegno.data.options import (
+    FamilyOptions,
+    FamilySplit,
+    GroupedSplit,
+    OfficialSplit,
+    RandomSplit,
+)
+from dalsegno.data.tables import Corpus
+
+SHARED = Path(os.getenv("DALSEGNO_SHARED") or Path(__file__).parents[3] / "shared")
+OPTIONS = FamilyOptions()
+Columns = dict[str, np.ndarray]
+
+
+def columns(rows: list[tuple[int, int, int, int, int]]) -> Columns:
+    """Columns of (track, start, pitch, duration, program)."""
+    table = np.array(sorted(rows), np.int64)
+    return dict(zip(("track", "start", "pitch", "duration", "program"), table.T, strict=True))
+
+
+def invented(random: np.random.Generator, notes: int = 120) -> Columns:
+    """Two voices that move by small steps through a scale, with rhythms of their own."""
+    scale = np.array([0, 2, 4, 5, 7, 9, 11])
+    rows = []
+    for track, floor in ((0, 60), (1, 40)):
+        steps = np.cumsum(random.choice([-3, -2, -1, 1, 2, 3], notes)) % 14
+        waits = random.choice([120, 240, 240, 480, 720], notes)
+        starts = np.cumsum(waits) - waits[0]
+        pitches = floor + 12 * (steps // 7) + scale[steps % 7]
+        rows += [(track, int(a), int(p), int(w), 0) for a, p, w in zip(starts, pitches, waits, strict=True)]
+    return columns(rows)
+
+
+def read_midi(archive: str, count: int) -> list[Columns]:
+    from symusic import Score
+
+    pieces = []
+    with zipfile.ZipFile(SHARED / "data" / archive) as opened:
+        for name in sorted(name for name in opened.namelist() if name.endswith(".mid"))[:count]:
+            score = Score.from_midi(opened.read(name)).resample(480, min_dur=1)
+            rows = [
+                (t, n.time, n.pitch, n.duration, DRUMS if track.is_drum else track.program)
+                for t, track in enumerate(score.tracks)
+                for n in track.notes
+            ]
+            if len(rows) >= 40:
+                pieces.append(columns(rows))
+    return pieces
+
+
+def transposed(piece: Columns, random: np.random.Generator) -> Columns:
+    return {**piece, "pitch": piece["pitch"] + random.choice([-5, -3, 2, 4, 6])}
+
+
+def stretched(piece: Columns, random: np.random.Generator) -> Columns:
+    ratio = random.choice([1 / 2, 2 / 3, 3 / 4, 3 / 2, 2, 3])
+    return {**piece, "start": np.round(piece["start"] * ratio).astype(np.int64)}
+
+
+def thinned(piece: Columns, random: np.random.Generator) -> Columns:
+    kept = random.random(len(piece["start"])) >= 0.3
+    return {name: column[kept] for name, column in piece.items()}
+
+
+def requantised(piece: Columns, random: np.random.Generator) -> Columns:
+    grid = int(random.choice([80, 120, 160, 240]))
+    return {**piece, "start": np.round(piece["start"] / grid).astype(np.int64) * grid}
+
+
+def revoiced(piece: Columns, random: np.random.Generator) -> Columns:
+    """Every note of the track with fewest notes elsewhere by up to a major third."""
+    tracks, sizes = np.unique(piece["track"], return_counts=True)
+    changed = piece["track"] == tracks[sizes.argmin()]
+    return {**piece, "pitch": piece["pitch"] + changed * random.choice([-4, -3, -2, -1, 1, 2, 3, 4], len(changed))}
+
+
+EASY = (transposed, stretched)
+HARD = (thinned, requantised, revoiced)
+
+
+def found(pieces: list[Columns]) -> set[tuple[int, int]]:
+    """Pairs that are joined by what `families.join` asks of near duplicates."""
+    outlines = [near_duplicates.outline(piece) for piece in pieces]
+    signatures = near_duplicates.signatures_of(one.phrase for one in outlines)
+    pairs = set()
+    for i, j in near_duplicates.candidates(signatures, OPTIONS.resemblance).tolist():
+        match = near_duplicates.align(outlines[i], outlines[j])
+        if match and match.share >= OPTIONS.near and match.notes >= OPTIONS.notes:
+            pairs.add((i, j))
+    return pairs
+
+
+def recall(pieces: list[Columns], change: Callable[[Columns, np.random.Generator], Columns], seed: int) -> float:
+    random = np.random.default_rng(seed)
+    pairs = found([*pieces, *(change(piece, random) for piece in pieces)])
+    return float(np.mean([(i, len(pieces) + i) in pairs for i in range(len(pieces))]))
+
+
+@pytest.fixture(scope="module")
+def tunes() -> list[Columns]:
+    random = np.random.default_rng(0)
+    return [invented(random) for _ in range(40)]
+
+
+def test_unrelated_music_is_not_joined(tunes: list[Columns]) -> None:
+    assert found(tunes) == set()
+
+
+@pytest.mark.parametrize("change", EASY)
+def test_transposed_and_stretched_copies_are_found(tunes: list[Columns], change: Callable) -> None:
+    assert recall(tunes, change, 1) >= 0.95
+
+
+@pytest.mark.parametrize("change", HARD)
+def test_damaged_copies_are_found(tunes: list[Columns], change: Callable) -> None:
+    assert recall(tunes, change, 2) >= 0.85
+
+
+def test_the_alignment_tells_shift_and_pace(tunes: list[Columns]) -> None:
+    other = {**tunes[0], "pitch": tunes[0]["pitch"] - 3, "start": tunes[0]["start"] * 2 + 960}
+    match = near_duplicates.align(near_duplicates.outline(tunes[0]), near_duplicates.outline(other))
+    assert match is not None
+    assert (match.shift, match.ratio, match.share) == (-3, 2.0, 1.0)
+
+
+def test_fingerprints_know_neither_key_nor_pace_but_the_notes(tunes: list[Columns]) -> None:
+    piece = tunes[0]
+    moved = {**piece, "pitch": piece["pitch"] + 5, "start": piece["start"] * 3 + 480}
+    assert np.array_equal(families.fingerprint(piece), families.fingerprint(moved))
+    other = {**piece, "pitch": piece["pitch"].copy()}
+    other["pitch"][7] += 1
+    assert not np.array_equal(families.fingerprint(piece), families.fingerprint(other))
+    short = {name: column[:3] for name, column in piece.items()}
+    shifted = {**short, "pitch": short["pitch"] + 1}
+    assert not np.array_equal(families.fingerprint(short), families.fingerprint(shifted))
+
+
+def test_drums_make_no_phrases(tunes: list[Columns]) -> None:
+    drums = {**tunes[0], "program": np.full(len(tunes[0]["start"]), DRUMS)}
+    assert len(near_duplicates.outline(drums).phrase) == 0
+
+
+def test_a_stratified_split_is_even() -> None:
+    family = np.arange(300) // 2
+    strata = ["reel"] * 180 + ["jig"] * 90 + ["waltz"] * 30
+    assigned = np.array(split.by_family(family, 0.1, 0.2, 3, strata))
+    for name, share in (("valid", 0.1), ("test", 0.2)):
+        counts = [np.sum((assigned == name) & (np.array(strata) == one)) for one in ("reel", "jig", "waltz")]
+        assert np.allclose(counts, np.array([180, 90, 30]) * share, atol=1)
+
+
+def test_the_random_split_has_one_test_set_and_two_trains_of_one_size() -> None:
+    family = np.arange(200) // 3
+    sides = {
+        train: np.array(split.at_random(family, RandomSplit(kind="random", train=train)))
+        for train in ("all", "without_relatives", "as_many")
+    }
+    for name in ("valid", "test"):
+        assert all(np.array_equal(side == name, sides["all"] == name) for side in sides.values())
+    held = set(family[(sides["all"] == "valid") | (sides["all"] == "test")])
+    apart, many = (sides[name] == "train" for name in ("without_relatives", "as_many"))
+    assert not held & set(family[apart])
+    assert held & set(family[many])
+    assert apart.sum() == many.sum() < (sides["all"] == "train").sum()
+
+
+@pytest.mark.parametrize("options", [OfficialSplit(kind="official"), GroupedSplit(kind="grouped", label="artist")])
+def test_a_split_by_a_label_that_is_not_there_says_so(tmp_path: Path, options: OfficialSplit | GroupedSplit) -> None:
+    from tests.unit.test_data_split import random_tunes, write
+
+    folder = write(tmp_path / "corpus", random_tunes(4))
+    families.build(OPTIONS, folder, tmp_path / "families")
+    with pytest.raises(ValueError, match="no piece has the label"):
+        split.build(options, folder, tmp_path / "families", tmp_path / "split.csv")
+
+
+def test_labels_group_pieces_and_say_the_split(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tests.unit.test_data_split import random_tunes, write
+
+    folder = write(tmp_path / "corpus", random_tunes(6))
+    rows = [(i, "group", "ab" if i < 2 else f"g{i}") for i in range(6)]
+    rows += [(i, "split", ("train", "test", "valid", "train", "test", "train")[i]) for i in range(6)]
+    table = dict(zip(("piece", "label", "value"), map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table({**table, "piece": pa.array(table["piece"], pa.int32())}), folder / "labels.parquet")
+    families.build(OPTIONS, folder, tmp_path / "families")
+    assert families.read_pairs(tmp_path / "families") == [families.Pair("p00", "p01", "group", "", "ab")]
+    split.build(OfficialSplit(kind="official"), folder, tmp_path / "families", tmp_path / "official.csv")
+    official = split.read(tmp_path / "official.csv")
+    assert [row.split for row in official] == ["train", "test", "valid", "train", "test", "train"]
+    assert [row.clean for row in official] == [True, False, True, True, True, True]
+    options = FamilySplit(kind="family", valid=0.3, test=0.3)
+    split.build(options, folder, tmp_path / "families", tmp_path / "family.csv")
+    assert len({(row.family, row.split) for row in split.read(tmp_path / "family.csv")}) == 5
+
+
+class Held:
+    """Pieces as `families.join` reads them from a corpus."""
+
+    def __init__(self, pieces: list[Columns]) -> None:
+        self.columns = pieces
+        self.pieces = [{"sha256": str(number)} for number in range(len(pieces))]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def piece(self, index: int) -> Columns:
+        return self.columns[index]
+
+
+def family_of(pieces: list[Columns]) -> np.ndarray:
+    pairs = families.join(cast(Corpus, Held(pieces)), OPTIONS, {})
+    return families.components(len(pieces), np.array([pair[:2] for pair in pairs], int).reshape(-1, 2))
+
+
+def shared(archive: str, count: int) -> list[Columns]:
+    if not (SHARED / "data" / archive).exists():
+        pytest.skip(f"{archive} does not lie in {SHARED / 'data'}")
+    return read_midi(archive, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("archive", "count", "hardest"),
+    [("nottingham.zip", 100, 0.8), ("pop909.zip", 100, 0.8), ("pianomidi.zip", 60, 0.8)],
+)
+def test_planted_duplicates_of_real_pieces_are_found(archive: str, count: int, hardest: float) -> None:
+    pieces = shared(archive, count)
+    own = family_of(pieces)
+    found, mixed = {}, 0
+    for seed, change in enumerate((*EASY, *HARD)):
+        random = np.random.default_rng(seed)
+        family = family_of([*pieces, *(change(piece, random) for piece in pieces)])
+        found[change.__name__] = float((family[: len(pieces)] == family[len(pieces) :]).mean())
+        # Families that hold unrelated originals.
+        mixed += sum(len(np.unique(np.tile(own, 2)[family == one])) - 1 for one in np.unique(family))
+    assert min(found[change.__name__] for change in EASY) >= 0.95, found
+    assert min(found[change.__name__] for change in HARD) >= hardest, found
+    assert np.mean([found[change.__name__] for change in HARD]) >= 0.85, found
+    assert mixed <= 0.01 * len(pieces) * len(found), (mixed, found)
+
+
+@pytest.mark.slow
+def test_music_of_different_sets_is_never_joined() -> None:
+    sets = [shared(archive, 1000) for archive in ("nottingham.zip", "pop909.zip", "pianomidi.zip")]
+    family = family_of([piece for pieces in sets for piece in pieces])
+    origin = np.repeat(np.arange(3), [len(pieces) for pieces in sets])
+    # A million pairs, not one of which is one piece twice.
+    assert len({(int(one), int(where)) for one, where in zip(family, origin, strict=True)}) == len(np.unique(family))
