@@ -94,14 +94,16 @@ def write_table(path: Path, durations: Iterable[Duration]) -> None:
 def estimate(task: Task, own: Sequence[Duration], table: Sequence[Duration]) -> float | None:
     """Seconds that a task will take; None where no job of its stage was ever measured.
 
-    Jobs of the same stage and family on this machine come first, then those of the stage, then the table's likewise.
+    Jobs of the same stage and family come first, those of this machine before the table's; then other families of the
+    stage, networks beside networks and what is fitted in closed form beside its like.
     """
     asked = duration_of(task.spec, 0)
-    for known in (own, table):
-        stage = [one for one in known if one.stage == asked.stage]
-        for like in ([one for one in stage if one.family == asked.family], stage):
-            if like:
-                return START + _rate(like) * asked.work
+    stages = [[one for one in known if one.stage == asked.stage] for known in (own, table)]
+    same = [[one for one in stage if one.family == asked.family] for stage in stages]
+    alike = [[one for one in stage if (one.work == 1) == (asked.work == 1)] for stage in stages]
+    for like in (*same, *alike):
+        if like:
+            return START + _rate(like) * asked.work
     return None
 
 

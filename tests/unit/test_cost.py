@@ -30,6 +30,10 @@ def test_estimates_scale_with_work_and_prefer_what_ran_here() -> None:
     assert cost.estimate(task("a", family="new"), own, TABLE) == START + 10
     assert cost.estimate(task("a", stage="measure"), own, TABLE) == START + 4
     assert cost.estimate(task("a", stage="split"), own, TABLE) is None
+    # A model in closed form says nothing of a network, whose work is counted in tokens.
+    closed = [Duration("train", "ngram", 1.0, 7.0)]
+    assert cost.estimate(task("a", steps=20), closed, TABLE) == START + 100
+    assert cost.estimate(task("a", family="new"), closed, []) is None
 
 
 def test_work_is_what_a_stage_grows_with() -> None:
