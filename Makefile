@@ -63,7 +63,7 @@ format: $(STAMP) ## format Python and Snakemake files
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-golden: $(STAMP) ## rewrite the generated and golden files (schema, environments, golden numbers)
+golden: $(STAMP) ## rewrite the generated and golden files (schemas, environments, golden numbers)
 	$(BIN)/python -m dalsegno schema --write
 	$(BIN)/python -m dalsegno environments --write
 

@@ -27,7 +27,7 @@ RESULTS = Path("results")
 study_file = str(workflow.configfiles[-1]) if workflow.configfiles else "the study"
 
 try:
-    PLAN = Plan(load(config, study_file, METRICS), ROOT, RESULTS)
+    PLAN = Plan(load(config, study_file, METRICS, ROOT / "config" / "datasets"), ROOT, RESULTS)
 except StudyError as error:
     raise WorkflowError(str(error))
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import yaml
 
 from dalsegno import environments, study
+from dalsegno.data import cards, catalog
 from dalsegno.gate import baseline, outputs
 from dalsegno.gate.snapshot import BaselineError
 from dalsegno.metrics.registry import METRICS
 
-SCHEMA = Path("config/study.schema.json")
+SCHEMAS = {
+    "study": (Path("config/study.schema.json"), study.schema),
+    "dataset": (Path("config/dataset.schema.json"), catalog.schema),
+}
 
 
 def main() -> int:
@@ -25,8 +29,14 @@ def main() -> int:
     check.add_argument("file", type=Path)
     check.set_defaults(act=_check)
 
-    schema = commands.add_parser("schema", help="the JSON schema of a study")
-    schema.add_argument("--write", action="store_true", help=f"rewrite {SCHEMA}")
+    datasets = commands.add_parser("datasets", help="the catalog: list it, show a dataset's card, or check all entries")
+    datasets.add_argument("action", nargs="?", choices=["list", "show", "check"], default="list")
+    datasets.add_argument("name", nargs="?", help="the dataset to show")
+    datasets.set_defaults(act=_datasets)
+
+    schema = commands.add_parser("schema", help="the JSON schema of a study or of a dataset of the catalog")
+    schema.add_argument("of", nargs="?", choices=sorted(SCHEMAS), default="study")
+    schema.add_argument("--write", action="store_true", help="rewrite config/*.schema.json")
     schema.set_defaults(act=_schema)
 
     envs = commands.add_parser("environments", help="the conda environments that follow from the lock")
@@ -70,11 +80,34 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _datasets(arguments: argparse.Namespace) -> int:
+    if (arguments.action == "show") != (arguments.name is not None):
+        print("say: datasets, datasets show NAME, or datasets check", file=sys.stderr)
+        return 2
+    wanted = [arguments.name] if arguments.name else catalog.names()
+    entries, wrong = [], 0
+    for name in wanted:
+        try:
+            entries.append(catalog.load(name))
+        except catalog.CatalogError as error:
+            print(error, file=sys.stderr)
+            wrong += 1
+    if arguments.action == "show":
+        for entry in entries:
+            print(cards.card(entry))
+    elif arguments.action == "list":
+        print(cards.listing(entries))
+    else:
+        print(f"{len(entries)} entries are valid, {wrong} are not")
+    return int(wrong > 0)
+
+
 def _schema(arguments: argparse.Namespace) -> int:
     if arguments.write:
-        SCHEMA.write_text(study.schema())
+        for path, schema in SCHEMAS.values():
+            path.write_text(schema())
     else:
-        print(study.schema(), end="")
+        print(SCHEMAS[arguments.of][1](), end="")
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from dalsegno import provenance
+from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
 from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES
@@ -310,8 +311,17 @@ class Plan:
             }
         # Gated runs add to it after the report was made, so it counts by content, as a baseline does.
         history = self.results / "history.parquet"
-        past = provenance.digest(history.read_bytes()) if history.exists() else None
-        return {"document": _dump(study), "places": self._places(("report",)), "history": past}
+        return {
+            "document": _dump(study),
+            "places": self._places(("report",)),
+            "cards": self._cards(),
+            "history": provenance.digest(history.read_bytes()) if history.exists() else None,
+        }
+
+    def _cards(self) -> dict[str, dict[str, Any]]:
+        """The catalog's entries of the datasets that came from it."""
+        named = {name: dataset.catalog for name, dataset in self.study.datasets.items() if dataset.catalog}
+        return {name: _dump(catalog.load(entry, self.root / catalog.FOLDER)) for name, entry in named.items()}
 
     def _places(self, without: Iterable[str]) -> list[dict[str, str]]:
         """One row a job: its stage, wildcards and folder."""

@@ -12,10 +12,12 @@ import json
 import types
 import typing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from dalsegno.data import catalog
 from dalsegno.data.options import Dataset, RandomSplit
 from dalsegno.models.registry import FAMILIES
 from dalsegno.options import Name, Section
@@ -163,19 +165,28 @@ class Run:
         return f"{self.dataset}-{self.representation}-{self.model}-s{self.seed}"
 
 
-def load(config: dict[str, Any], file: str, metrics: typing.Iterable[str] | None = None) -> Study:
-    """The validated study of a parsed YAML document.
+def load(
+    config: dict[str, Any],
+    file: str,
+    metrics: typing.Iterable[str] | None = None,
+    datasets: Path = catalog.FOLDER,
+) -> Study:
+    """The validated study of a parsed YAML document; datasets of the catalog have their sources in it.
 
     Args:
         config: the document.
         file: its name, for errors.
         metrics: the metric names that exist.
+        datasets: the catalog's folder.
 
     Raises:
         StudyError: with every mistake of the document, one a line.
     """
     try:
+        config = catalog.expanded(config, datasets)
         study = Study.model_validate(config)
+    except catalog.CatalogError as error:
+        raise StudyError(_report(file, str(error).splitlines())) from None
     except ValidationError as error:
         lines = [_explain(config, one) for one in error.errors()]
         raise StudyError(_report(file, lines)) from None

@@ -139,6 +139,30 @@ def test_mistakes_in_a_table_of_labels_are_named(
         corpus.build(labelled(folder, **options), 1.0, tmp_path / "out", jobs=1)
 
 
+def labels_of(source: FolderSource, out: Path) -> dict[str, dict[str, str]]:
+    corpus.build(source, 1.0, out, jobs=1)
+    found: dict[str, dict[str, str]] = {piece["piece"]: {} for piece in Corpus(out).pieces}
+    for row in pq.read_table(out / "labels.parquet").to_pylist():
+        found[list(found)[row["piece"]]][row["label"]] = row["value"]
+    return found
+
+
+def test_paths_label_their_files(folder: Path, tmp_path: Path) -> None:
+    pattern = "^((?P<group>[^/]+)/)?(?P<letter>[a-z])[.]"
+    given = source(folder).model_copy(update={"path_labels": pattern})
+    assert labels_of(given, tmp_path / "out") == {"b": {"letter": "b"}, "deep/a": {"group": "deep", "letter": "a"}}
+    with pytest.raises(ValueError, match=r"no path matches path_labels '\^x' \(first: b.mid\)"):
+        corpus.build(given.model_copy(update={"path_labels": "^x"}), 1.0, tmp_path / "no", jobs=1)
+
+
+def test_a_table_beside_its_files_goes_before_their_paths(folder: Path, tmp_path: Path) -> None:
+    (folder / "deep" / "info.csv").write_text("midi,letter,split\na.MIDI,alpha,Validation\n")
+    given = labelled(folder, file="deep/info.csv", path="midi")
+    given = given.model_copy(update={"path_labels": "(?P<letter>[a-z])[.]"})
+    found = labels_of(given, tmp_path / "out")
+    assert found == {"b": {"letter": "b"}, "deep/a": {"letter": "alpha", "split": "valid"}}
+
+
 def test_labels_of_the_files_stand_sorted_beside_the_notes(tmp_path: Path) -> None:
     notes = np.array([[0, 0, 60, 480, 0, 80]], np.int32)
     labels = {"b": (("region", "Saar"), ("group", "x")), "a": (), "c": (("group", "x"), ("group", "x"))}

@@ -74,16 +74,16 @@ def test_each_way_to_fail_costs_one_call_and_is_named(fragile: str) -> None:
         "exit": "the parser crashed (exit status 3)",
         "quit": "SystemExit: bye",
         "wrong": "KeyError: 'song.mid'",
-        "loop": "the parser needed more than 1 s",
-        "stuck": "the parser needed more than 1 s",
-        "objects": "the parser needed more than 400 MiB of memory",
+        "loop": "the parser needed more than 4 s",
+        "stuck": "the parser needed more than 4 s",
+        "objects": "the parser needed more than 200 MiB of memory",
     }
     # Fast calls stand before and behind each bad one, so that a worker holds several when it dies.
     calls = [
         call for way in ways for call in (*[("before",)] * 10, (way, Path("/home/me/song.mid")), *[("after",)] * 10)
     ]
     wanted = [text for reason in ways.values() for text in (*["before"] * 10, reason, *["after"] * 10)]
-    assert told(call_in_workers(fragile, calls, jobs=2, seconds=1, megabytes=400)) == wanted
+    assert told(call_in_workers(fragile, calls, jobs=2, seconds=4, megabytes=200)) == wanted
 
 
 def test_the_limit_of_memory_is_the_parsers_and_not_that_of_all_calls_before(fragile: str) -> None:

@@ -121,6 +121,12 @@ def test_unrelated_music_is_not_joined(tunes: list[Columns]) -> None:
     assert found(tunes) == set()
 
 
+def test_parts_of_one_file_are_no_copies_of_each_other(tunes: list[Columns]) -> None:
+    held = Held(tunes[:4], [("a.json#0", "a"), ("a.json#1", "a"), ("b.mid", "b"), ("c.mid", "b")])
+    joined = families.join(cast(Corpus, held), OPTIONS, {})
+    assert [(one, other, kind) for one, other, kind, *_ in joined] == [(2, 3, "exact")]
+
+
 @pytest.mark.parametrize("change", EASY)
 def test_transposed_and_stretched_copies_are_found(tunes: list[Columns], change: Callable) -> None:
     assert recall(tunes, change, 1) >= 0.95
@@ -214,9 +220,10 @@ def test_labels_group_pieces_and_say_the_split(tmp_path: Path) -> None:
 class Held:
     """Pieces as `families.join` reads them from a corpus."""
 
-    def __init__(self, pieces: list[Columns]) -> None:
+    def __init__(self, pieces: list[Columns], sources: list[tuple[str, str]] | None = None) -> None:
         self.columns = pieces
-        self.pieces = [{"sha256": str(number)} for number in range(len(pieces))]
+        sources = sources or [(f"{number}.mid", str(number)) for number in range(len(pieces))]
+        self.pieces = [{"source": source, "sha256": digest} for source, digest in sources]
 
     def __len__(self) -> int:
         return len(self.columns)

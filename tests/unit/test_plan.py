@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def build(folder: Path, changes: dict) -> Plan:
     document = yaml.safe_load((ROOT / "config/studies/first_light.yaml").read_text()) | changes
-    return Plan(study.load(document, "first_light.yaml"), ROOT, folder / "results", folder / "cache")
+    loaded = study.load(document, "first_light.yaml", datasets=ROOT / "config/datasets")
+    return Plan(loaded, ROOT, folder / "results", folder / "cache")
 
 
 def test_specs_and_code_are_canonical_text(made: Plan) -> None:
@@ -124,3 +126,32 @@ def test_a_sweep_adds_jobs_and_changes_none_but_the_summaries(made: Plan, tmp_pa
 def test_a_criterion_is_a_distance_between_distributions(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"sweep.criterion.0: 'polyphony' is no distance between distributions"):
         build(tmp_path, {"sweep": {"criterion": ["polyphony"]}})
+
+
+def test_an_edited_card_writes_the_report_anew_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("src", "workflow", "envs", "rules"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    document = yaml.safe_load((ROOT / "config/studies/first_light.yaml").read_text())
+    split = document["datasets"]["chorales"].pop("split")
+    document["datasets"]["chorales"]["source"] = {"kind": "catalog", "name": "bach_chorales"}
+
+    def specs() -> dict:
+        loaded = study.load(document, "first_light.yaml", datasets=tmp_path / "config/datasets")
+        assert loaded.datasets["chorales"].split.model_dump(mode="json") == split
+        made = Plan(loaded, tmp_path, tmp_path / "results", tmp_path / "cache")
+        return {job: request.spec for job, request in made.requests.items()}
+
+    before = specs()
+    card = tmp_path / "config/datasets/bach_chorales.yaml"
+    card.write_text(card.read_text().replace("labels: none beyond the titles", "labels: none at all beyond the titles"))
+    after = specs()
+    assert [job.stage for job in before if before[job] != after[job]] == ["report"]
+
+
+def test_data_from_the_catalog_is_the_data_that_the_source_names(made: Plan, tmp_path: Path) -> None:
+    source = {"kind": "catalog", "name": "bach_chorales"}
+    named = build(tmp_path, {"datasets": {"chorales": {"source": source}}})
+    jobs = [job for job in made.requests if job.stage in ("corpus", "families", "split", "represent")]
+    assert [made.requests[job].spec for job in jobs] == [named.requests[job].spec for job in jobs]
+    assert len(jobs) == 5

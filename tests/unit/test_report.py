@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import math
@@ -19,6 +20,7 @@ from dalsegno.copying import judge
 from dalsegno.copying.calibrate import Unseen, read_null, write_unseen
 from dalsegno.copying.index import TrainingIndex
 from dalsegno.copying.streams import gridded
+from dalsegno.data import catalog
 from dalsegno.data.notes import make_notes
 from dalsegno.gate import outputs
 from dalsegno.gate.bounds import check
@@ -37,6 +39,8 @@ from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
 from dalsegno.sampling.export import write
 from tests.unit.music import chorale, write_corpus
+
+CATALOG = Path(__file__).parents[2] / catalog.FOLDER
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
 # Densities are slow, and have tests of their own.
@@ -310,6 +314,21 @@ def test_families_are_listed_with_what_joined_them(page: str, parsed: Tables) ->
     assert found["Members", "Joined by", "Size"] == [["p000, p001, p003", "group Book <1> (1), near (1)", "3"]]
     assert found["Because of", "Joined"] == [["near", "1"], ["group", "1"]]
     assert "for comparison only" in page
+
+
+def test_a_dataset_of_the_catalog_shows_its_card(inputs: ReportInputs, page: str) -> None:
+    assert "From the catalog" not in page
+    entry = catalog.load("symbtr", CATALOG).model_copy(update={"labels": "makam & <form>"})
+    shown = html.unescape(re.sub(r"<[^>]*>", "", render(replace(inputs, cards={"d": entry.model_dump(mode="json")}))))
+    for told in (
+        f"From the catalog: {entry.title}",
+        "Allows redistribution, derivatives; not commercial use.",
+        entry.citation,
+        "177 MIDI files hold no notes; they are rejects",
+        "read, not checked on the data itself",
+        "makam & <form>",
+    ):
+        assert told in shown, told
 
 
 def test_a_leak_has_its_price(page: str) -> None:

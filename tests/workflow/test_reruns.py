@@ -20,7 +20,13 @@ NGRAM = ["tunes-voices-ngram-s0", "tunes-voices-ngram-s1"]
 REMI = ["tunes-remi-lstm-s0"]
 RUNS = sorted({*VOICES, *LSTM})
 END = {"tables", "verdict", "report"}
-DATASET = {"corpus dataset=tunes", "split dataset=tunes", "reference dataset=tunes", "control dataset=tunes"}
+DATASET = {
+    "corpus dataset=tunes",
+    "families dataset=tunes",
+    "split dataset=tunes",
+    "reference dataset=tunes",
+    "control dataset=tunes",
+}
 
 
 def samplers(run: str) -> list[str]:
@@ -129,7 +135,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     ),
     "another split": (
         studied(lambda s: s["datasets"]["tunes"]["split"].update(seed=1)),
-        EVERYTHING - {"corpus dataset=tunes"},
+        EVERYTHING - {"corpus dataset=tunes", "families dataset=tunes"},
     ),
     "one piece less": (lambda root: (root / "tunes/tune00.mid").unlink(), EVERYTHING),
     "option of one representation": (

@@ -15,9 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
     inputs: list[Path] = []
     with recording(arguments.request, inputs, [arguments.html]) as spec:
-        # Where the spec names no history, none is shown, even if one was written since.
-        past = arguments.html.parents[2] / "history.parquet" if spec["history"] else None
-        page = ReportInputs.of(spec["document"], spec["places"], arguments.html.parent, past)
+        page = ReportInputs.of(spec, arguments.html.parent)
         inputs += page.files()
         write_report(arguments.html, page)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dalsegno.data.labels import LabelTable, read_labels
+from dalsegno.data.labels import path_labels, read_labels
 from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_source, sha256
 from dalsegno.data.options import ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
@@ -108,7 +108,7 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
             if isinstance(result, Failure):
                 rejects.append(Reject(unit.path, unit.digest, "parse", result.reason))
             else:
-                music = replace(result, labels=result.labels + labels.rows.get(unit.file.path, ()))
+                music = replace(result, labels=result.labels + labels.get(unit.file.path, ()))
                 writer.add(Entry(unit.piece, unit.path, unit.digest, licence, music))
                 parsed += 1
             progress.show(done)
@@ -166,18 +166,28 @@ def _options(source: Source) -> dict[str, Any]:
     return source.options if isinstance(source, Content) else COLLECTIONS[source.collection].options
 
 
-def _labels(source: Source, files: Sequence[SourceFile]) -> LabelTable:
-    """The labels of a source's table; what the table and the files do not share is counted on stderr."""
-    if not isinstance(source, Content) or source.labels is None:
-        return LabelTable({}, [], [])
+def _labels(source: Source, files: Sequence[SourceFile]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """(label, value) by path, of a source's table and of its paths; a label of both is the table's.
+
+    What the table and the files do not share is counted on stderr.
+    """
+    if not isinstance(source, Content):
+        return {}
+    music = [file.path for file in files if file.format]
+    by_path = path_labels(source.path_labels, music) if source.path_labels else {}
+    if source.labels is None:
+        return by_path
     location = next((file.location for file in files if file.path == source.labels.file), None)
     if location is None:
         raise FileNotFoundError(f"the source has no file {source.labels.file}: correct labels.file")
-    labels = read_labels(source.labels, location, [file.path for file in files if file.format])
-    for what, paths in (("rows without their file", labels.missing), ("files without a row", labels.unlabelled)):
+    table = read_labels(source.labels, location, music)
+    for what, paths in (("rows without their file", table.missing), ("files without a row", table.unlabelled)):
         if paths:
             print(f"{source.labels.file}: {len(paths)} {what} (first: {paths[0]})", file=sys.stderr)
-    return labels
+    return {
+        path: tuple({**dict(by_path.get(path, ())), **dict(table.rows.get(path, ()))}.items())
+        for path in {*by_path, *table.rows}
+    }
 
 
 def _check(files: Sequence[SourceFile], parsed: int, rejects: Sequence[Reject], limit: float) -> None:

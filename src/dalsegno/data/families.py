@@ -194,7 +194,10 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
     own: list[int] = []
     for index in _counted(range(len(corpus)), "pieces fingerprinted"):
         notes = corpus.piece(index)
-        same = {meet(index, "file", corpus.pieces[index]["sha256"]), meet(index, "notes", _digest(_content(notes)))}
+        piece = corpus.pieces[index]
+        # The parts of one file share its hash, and are other music.
+        file = f"{piece['sha256']}#{piece['source'].partition('#')[2]}"
+        same = {meet(index, "file", file), meet(index, "notes", _digest(_content(notes)))}
         found += [(one, index, "exact", "1", "") for one in sorted(same - {index})]
         one = meet(index, "shape", _digest(fingerprint(notes)))
         if one == index:

@@ -1,16 +1,31 @@
-"""Labels that a table in the source gives to its files: genre, composer, group, official split."""
+"""Labels that a source gives to its files, by a table or by their paths: genre, composer, group, official split."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dalsegno.data.options import Labels
 
 GROUP = "group"
 """The label whose equal values say that pieces belong together: an author, a session, an album."""
+
+SPLIT = "split"
+"""The label that tells the official split."""
+
+SPLIT_NAMES = {
+    "training": "train",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "development": "valid",
+    "testing": "test",
+    "evaluation": "test",
+}
+"""What publishers call the parts of a split, and what they are called here."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,8 @@ class LabelTable:
 def read_labels(options: Labels, location: Path, music: Collection[str]) -> LabelTable:
     """The labels of the files `music` (paths within the source) from the CSV at `location`.
 
+    The table may name paths within the source or, as published ones do, relative to the folder that it lies in.
+
     Raises:
         ValueError: a column that the options name is absent, a file is named twice, or no row names a file of the
             source; tells file and column.
@@ -47,15 +64,18 @@ def read_labels(options: Labels, location: Path, music: Collection[str]) -> Labe
                     )
         kept = options.columns if options.columns is not None else [name for name in known if name != options.path]
         rows: dict[str, tuple[tuple[str, str], ...]] = {}
+        names = set(music)
+        beside = PurePosixPath(options.file).parent
         for row in reader:
             path = row[options.path]
+            if path not in names and str(beside / path) in names:
+                path = str(beside / path)
             if path in rows:
                 raise ValueError(f"{options.file}, line {reader.line_num}: {path} is named twice in {options.path!r}")
             labels = {name: row[name] for name in kept}
             if groups:
                 labels[GROUP] = " | ".join(row[name] or "" for name in groups) if any(map(row.get, groups)) else ""
-            rows[path] = tuple((name, value) for name, value in labels.items() if value)
-    names = set(music)
+            rows[path] = _labels(labels)
     if not names & rows.keys():
         example = next(iter(rows), "the table is empty")
         raise ValueError(
@@ -67,3 +87,22 @@ def read_labels(options: Labels, location: Path, music: Collection[str]) -> Labe
         [path for path in rows if path not in names],
         sorted(names - rows.keys()),
     )
+
+
+def path_labels(pattern: str, music: Collection[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The labels that the named groups of the regular expression `pattern` find in each path of `music`.
+
+    Raises:
+        ValueError: no path matches.
+    """
+    found = {path: match.groupdict() for path in music if (match := re.search(pattern, path))}
+    if music and not found:
+        raise ValueError(f"no path matches path_labels {pattern!r} (first: {min(music)}): correct path_labels")
+    return {path: _labels(groups) for path, groups in found.items()}
+
+
+def _labels(labels: dict[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """Labels as pairs: empty values give none, parts of a split get their names here."""
+    if split := labels.get(SPLIT):
+        labels = {**labels, SPLIT: SPLIT_NAMES.get(split.lower(), split.lower())}
+    return tuple((name, value) for name, value in labels.items() if value)

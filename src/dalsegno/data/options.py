@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
 from dalsegno.data.readers import READERS
-from dalsegno.options import Section
+from dalsegno.options import Name, Section
 
 
 class Music21Source(Section):
@@ -37,6 +38,24 @@ class Content(Section):
     format: str | None = Field(None, description="format of all files; absent: each file's suffix says it")
     options: dict[str, Any] = Field({}, description="what the format's reader asks for, e.g. the columns of notes_csv")
     labels: Labels | None = None
+    path_labels: str | None = Field(
+        None,
+        description="regular expression that is looked for in each file's path; its named groups are labels, e.g. "
+        "^(?P<genre>[^/]+)/(?P<group>[^/]+)/",
+    )
+
+    @field_validator("path_labels")
+    @classmethod
+    def names_labels(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            names = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        if not names:
+            raise ValueError("it names no group: write (?P<label>…)")
+        return pattern
 
     @field_validator("format")
     @classmethod
@@ -70,6 +89,20 @@ class ArchiveSource(Content):
 
 
 Source = Annotated[Music21Source | FolderSource | ArchiveSource, Field(discriminator="kind")]
+
+
+class CatalogSource(Section):
+    """A dataset of the catalog; all that is left out stands in its entry. Replaced by its source when a study loads."""
+
+    kind: Literal["catalog"]
+    name: Name = Field(description="an entry of config/datasets; `python -m dalsegno datasets` lists them")
+    path: str | None = Field(None, description="a folder or an archive of this machine, instead of a download")
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+    format: str | None = None
+    options: dict[str, Any] | None = None
+    labels: Labels | None = None
+    path_labels: str | None = None
 
 
 class TableSplit(Section):
@@ -135,8 +168,10 @@ class FamilyOptions(Section):
 class Dataset(Section):
     """Where music comes from and how it is divided."""
 
-    source: Source
-    split: Split
+    # What a study's file may say is more than what is left of it: `dalsegno.data.catalog.expanded` has been there.
+    source: Annotated[Source, BeforeValidator(lambda given: given, json_schema_input_type=Source | CatalogSource)]
+    catalog: Name | None = Field(None, description="the entry that the source came from; set by `kind: catalog`")
+    split: Split = Field(FamilySplit(kind="family"), description="absent: the entry's, or by families")
     families: FamilyOptions = FamilyOptions()
     max_rejects: float = Field(0.5, ge=0, le=1, description="share of unreadable files above which the job fails")
 

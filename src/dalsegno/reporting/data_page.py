@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
+from dalsegno.data import cards
+from dalsegno.data.catalog import Entry
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
@@ -30,10 +33,25 @@ class DatasetPage:
     random: bool
     rejects: Table
     representations: Table
+    card: DatasetCard | None
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What the catalog says of a dataset."""
+
+    title: str
+    facts: tuple[tuple[str, tuple[str, ...]], ...]  # label, paragraphs
 
 
 def dataset_page(
-    name: str, corpus: Path, split: Path, families: Path, representations: Mapping[str, Path], random: bool = False
+    name: str,
+    corpus: Path,
+    split: Path,
+    families: Path,
+    representations: Mapping[str, Path],
+    random: bool = False,
+    card: Mapping[str, Any] | None = None,
 ) -> DatasetPage:
     """Read one dataset's tables.
 
@@ -43,6 +61,7 @@ def dataset_page(
         families: folder of `families.csv` and `pairs.csv`.
         representations: name -> folder.
         random: whether the split was drawn without regard to families.
+        card: the dataset's entry of the catalog, where it came from there.
     """
     pieces = pq.read_table(Path(corpus) / "pieces.parquet", columns=["piece", "notes", "end", "licence"]).to_pylist()
     rejects = _read(Path(corpus) / "rejects.csv")
@@ -100,7 +119,13 @@ def dataset_page(
             tuple(Line(key, (Cell(count(n)),), "model") for key, n in sorted(reasons.items())),
         ),
         representations=_representations(representations),
+        card=_card(card) if card else None,
     )
+
+
+def _card(entry: Mapping[str, Any]) -> DatasetCard:
+    known = Entry.model_validate(entry)
+    return DatasetCard(known.title, tuple((label, tuple(texts)) for label, texts in cards.facts(known)))
 
 
 def _members(families: Path) -> dict[str, list[str]]:

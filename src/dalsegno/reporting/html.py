@@ -312,7 +312,8 @@ def _pages(inputs: ReportInputs) -> list[DatasetPage]:
             inputs.splits[dataset],
             inputs.families[dataset],
             {name: folder for (owner, name), folder in inputs.representations.items() if owner == dataset},
-            inputs.study["datasets"][dataset]["split"]["kind"] == "random",
+            random=inputs.study["datasets"][dataset]["split"]["kind"] == "random",
+            card=inputs.cards.get(dataset),
         )
         for dataset, corpus in sorted(inputs.corpora.items())
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class ReportInputs:
         specs: artifact, by a name for readers -> `spec.json`.
         gate: `gate.json`, where the study has gates.
         history: `history.parquet`, where a gate was run before.
+        cards: dataset -> its entry of the catalog as plain data; only datasets that came from there.
         samples_per_run: pieces shown of each model and sampler, and of each dataset.
     """
 
@@ -56,24 +57,21 @@ class ReportInputs:
     specs: Mapping[str, Path] = field(default_factory=dict)
     gate: Path | None = None
     history: Path | None = None
+    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     samples_per_run: int = 2
 
     @classmethod
-    def of(
-        cls,
-        document: Mapping[str, Any],
-        places: Sequence[Mapping[str, str]],
-        study_folder: Path,
-        history: Path | None = None,
-    ) -> ReportInputs:
+    def of(cls, spec: Mapping[str, Any], study_folder: Path) -> ReportInputs:
         """The inputs of a study from its plan.
 
         Args:
-            document: the study.
-            places: one row a job: its stage, wildcards and folder.
+            spec: of the report's job: `document`, the study; `places`, one row a job with its stage, wildcards and
+                folder; `cards`, the catalog's entries; `history`, the digest of what past gates added to
+                `history.parquet`, or nothing, and then none is shown, even if it was written since.
             study_folder: where the study's tables and `gate.json` lie.
-            history: `history.parquet`, if there is one.
         """
+
+        document, places = spec["document"], spec["places"]
 
         def by(stage: str, *wildcards: str, name: str = "") -> dict[Any, Path]:
             rows = [row for row in places if row["stage"] == stage]
@@ -89,7 +87,7 @@ class ReportInputs:
             leaks=study_folder / "leak.csv",
             decoding=study_folder / "decoding.csv",
             gate=study_folder / "gate.json",
-            history=history,
+            history=study_folder.parents[1] / "history.parquet" if spec["history"] else None,
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
             copying=by("copying", "run", "sampler", name="pieces.csv"),
@@ -102,6 +100,7 @@ class ReportInputs:
             families=by("families", "dataset"),
             representations=by("represent", "dataset", "representation"),
             specs={row["folder"].partition("/")[2]: Path(row["folder"]) / "spec.json" for row in places},
+            cards=spec["cards"],
             samples_per_run=document["report"]["samples"],
         )
 
