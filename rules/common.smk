@@ -1,6 +1,7 @@
 """The study, its plan, and the look-ups that all rules share."""
 
 import fcntl
+import json
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from dalsegno import cost
 from dalsegno.metrics.registry import METRICS
 from dalsegno.plan import Plan
 from dalsegno.study import StudyError, load
@@ -143,3 +145,25 @@ if workflow.is_main_process:
     logger.info(f"{PLAN.study.title}: {len(PLAN.runs)} runs; report: {RESULTS}/studies/{PLAN.study.study}/report.html")
     for place, differences in PLAN.settle().items():
         logger.info(f"{place} is outdated: " + "; ".join(differences))
+
+
+onstart:
+    # Snakemake knows by now what runs and what waits for what; where nothing is to be done, this is never reached.
+    folders = {one.folder.as_posix(): json.loads(one.spec) for one in PLAN.requests.values()}
+    found = {
+        job: str(Path(name).parent)
+        for job in workflow.dag.needrun_jobs()
+        for name in job.output
+        if name.endswith("/run.json")
+    }
+    tasks = [
+        cost.Task(
+            place,
+            folders[place],
+            job.threads,
+            frozenset(found[one] for one in workflow.dag.dependencies[job] if one in found),
+        )
+        for job, place in found.items()
+    ]
+    if tasks:
+        logger.info(cost.tell(tasks, cost.recorded(RESULTS), cost.read_table(ROOT / cost.TABLE), workflow.cores))

@@ -23,15 +23,19 @@ rule verdict:
 
 
 rule gate:
-    """Fail where a gate fails (`make gate`)."""
+    """Add the metrics to the history of this commit, and fail where a gate fails (`make gate`)."""
     input:
         verdict=rules.verdict.output.verdict,
+        metrics=rules.tables.output.metrics,
     log:
         "logs/gate.log",
     conda:
         "../envs/cpu.yaml"
+    params:
+        history=f"{RESULTS}/history.parquet",
     shell:
-        "python -m dalsegno verdict {input.verdict:q} 2>&1 | tee {log:q}"
+        "(python -m dalsegno record {input.metrics:q} {params.history:q}; "
+        "python -m dalsegno verdict {input.verdict:q}) 2>&1 | tee {log:q}"
 
 
 rule baseline:

@@ -52,6 +52,11 @@ def main() -> int:
     accept.add_argument("snapshot", type=Path)
     accept.set_defaults(act=_baseline)
 
+    record = commands.add_parser("record", help="add a study's metrics.csv to the history, at this commit")
+    record.add_argument("metrics", type=Path)
+    record.add_argument("history", type=Path)
+    record.set_defaults(act=_record)
+
     compare = commands.add_parser("compare", help="what two results folders, baselines or git revisions differ in")
     compare.add_argument("old", help="a results folder, a baseline file, or a git revision")
     compare.add_argument("new", help="another")
@@ -127,6 +132,26 @@ def _baseline(arguments: argparse.Namespace) -> int:
     except BaselineError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    # Parquet takes a while to import, which no other command should pay.
+    from dalsegno.gate import history
+    from dalsegno.metrics.rows import read_rows
+
+    commit = history.head()
+    if commit is None:
+        print("not added to the history: the work tree has uncommitted changes, or is no git work tree")
+        return 0
+    folder = arguments.metrics.parent
+    rows = read_rows(arguments.metrics)
+    try:
+        number = history.append(arguments.history, commit, folder.name, history.spec_digest(folder), rows)
+    except (OSError, ValueError) as error:
+        print(f"{arguments.history} cannot be added to ({error}): take it back with git, or delete it", file=sys.stderr)
+        return 1
+    print(f"{arguments.history}: {number} metrics of {folder.name} at {commit.hash[:7]}")
     return 0
 
 

@@ -309,7 +309,14 @@ class Plan:
                 "sweep": sweep,
                 "evaluation": _dump(study.evaluation),
             }
-        return {"document": _dump(study), "places": self._places(("report",)), "cards": self._cards()}
+        # Gated runs add to it after the report was made, so it counts by content, as a baseline does.
+        history = self.results / "history.parquet"
+        return {
+            "document": _dump(study),
+            "places": self._places(("report",)),
+            "cards": self._cards(),
+            "history": provenance.digest(history.read_bytes()) if history.exists() else None,
+        }
 
     def _cards(self) -> dict[str, dict[str, Any]]:
         """The catalog's entries of the datasets that came from it."""

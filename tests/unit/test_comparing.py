@@ -180,6 +180,13 @@ def test_a_revision_has_its_baseline_or_the_results_made_at_it(repository: Path)
     assert delta(compare(*(states.read(tag, repository, results) for tag in ("one", "two")))).verdict == "worse"
 
 
+def test_results_used_what_a_lock_allows() -> None:
+    lock = State("lock", "", {"s": OLD}, {}, states.pins("numpy==1 ; a\nnumpy==2 ; b\njax==3\n"), whole=True)
+    for used, changed in (("1", []), ("2", []), ("3", [("numpy", "1, 2", "3")])):
+        comparison = compare(lock, State("used", "", {"s": OLD}, {}, {"numpy": used}))
+        assert [(one.key, one.old, one.new) for one in comparison.libraries] == changed
+
+
 def test_what_cannot_be_compared_is_refused(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
     with pytest.raises(StateError, match="make gate"):

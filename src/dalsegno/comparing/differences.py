@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,12 +119,7 @@ def compare(old: State, new: State) -> Comparison:
         new.about,
         tuple(_study(name, old, new) for name in sorted(studies)),
         _modules(old, new),
-        tuple(
-            Change(key, before, after, ())
-            for key in sorted(old.libraries.keys() | new.libraries.keys())
-            if (before := old.libraries.get(key)) != (after := new.libraries.get(key))
-            and (old.whole == new.whole or (before and after))
-        ),
+        tuple(_libraries(old, new)),
     )
 
 
@@ -144,6 +139,18 @@ def _modules(old: State, new: State) -> dict[str, str]:
         elif old.whole == new.whole:
             verbs[name] = "no longer used" if before else "newly used"
     return verbs
+
+
+def _libraries(old: State, new: State) -> Iterator[Change]:
+    """Other versions; between a lock and what some results used, where the lock does not allow what was used."""
+    for key in sorted(old.libraries.keys() | new.libraries.keys()):
+        before, after = old.libraries.get(key), new.libraries.get(key)
+        if old.whole == new.whole:
+            differs = before != after
+        else:
+            differs = bool(before and after and not {*before.split(", ")} & {*after.split(", ")})
+        if differs:
+            yield Change(key, before, after, ())
 
 
 def _study(name: str, old: State, new: State) -> Study:

@@ -135,6 +135,8 @@ def _value(value: Any) -> str:
 
 
 def _table(heads: tuple[str, ...], rows: list[list[str]]) -> list[str]:
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     body = ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
     return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *body]
 

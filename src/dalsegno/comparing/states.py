@@ -129,8 +129,11 @@ def _of_revision(name: str, root: Path, results: Path) -> State:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Name and version of every library that a lock file pins."""
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
+    """Name and version of every library that a lock file pins; several versions where systems need different ones."""
+    found: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE):
+        found.setdefault(name, []).append(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
 def _made_at(commit: str, results: Path) -> Iterable[str]:

@@ -22,6 +22,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 
 from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER, Notes
+from dalsegno.gate.history import Series
 
 COLOURS = 8
 INK, MUTED, LINE, BAND = "#010101", "#020202", "#030303", "#040404"
@@ -170,6 +171,30 @@ def frontier(
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.grid(axis="both")
+        return _svg(figure, alt)
+
+
+def history(series: Sequence[tuple[int, Series]], label: str, alt: str) -> str:
+    """Means over seeds by commit, with the lowest and highest seed; a dashed line before which a level changed.
+
+    Args:
+        series: index of the colour, and the series; commits are joined by date.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(2.6)
+        commits = sorted({(one.date, one.hash) for _, own in series for one in own.commits})
+        for index, own in series:
+            x = [commits.index((one.date, one.hash)) for one in own.commits]
+            spread = np.abs(np.array([own.lows, own.highs]) - own.values)
+            axes.errorbar(x, own.values, spread, color=colour(index), marker="o", markersize=3.2, elinewidth=1)
+            if own.change is not None:
+                axes.axvline(x[own.change] - 0.5, color=colour(index), linewidth=1.2, linestyle=(0, (4, 2)))
+        step = -(-len(commits) // 6)
+        axes.set_xticks(range(0, len(commits), step), [hash[:7] for _, hash in commits[::step]])
+        axes.set_xlim(-0.5, len(commits) - 0.5)
+        axes.set_xlabel("commit")
+        axes.set_ylabel(label)
+        axes.grid(axis="y")
         return _svg(figure, alt)
 
 

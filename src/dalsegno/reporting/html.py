@@ -15,12 +15,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dalsegno.copying import judge
+from dalsegno.gate import history
 from dalsegno.gate.bounds import CONTROLS
 from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.decoding import Decoding, read_decodings
 from dalsegno.metrics.leaks import read_leaks
 from dalsegno.metrics.rows import Row, read_rows
-from dalsegno.reporting import figures
+from dalsegno.reporting import figures, history_page
 from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
 from dalsegno.reporting.gate_page import differences
@@ -86,6 +87,7 @@ def render(inputs: ReportInputs) -> str:
     belongs = {run.run: (run.dataset, run.representation, run.model, run.seed) for run in runs}
     gate = json.loads(Path(inputs.gate).read_text()) if inputs.gate else {"passed": True, "verdicts": []}
     moved = differences(gate)
+    past = history.read(inputs.history, inputs.study["study"]) if inputs.history else []
     found, modules = origins(inputs.specs)
     heard = {key: folder for key, folder in inputs.samples.items() if (*belongs[key[0]][:3], key[1]) not in passed_over}
     environment = Environment(
@@ -118,6 +120,11 @@ def render(inputs: ReportInputs) -> str:
         pages=_pages(inputs),
         gate=gate,
         moved=[Gallery("Against the baseline", tuple(Panel(*one) for one in moved), ())] if moved else [],
+        history=[
+            Gallery(title, tuple(Panel(*panel) for panel in panels), _legend(shown, colours))
+            for title, panels, shown in history_page.curves(past, colours)
+        ],
+        history_told=history_page.told(past),
         origins=found,
         modules=modules,
         versions=versions(),

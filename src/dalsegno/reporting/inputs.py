@@ -32,6 +32,7 @@ class ReportInputs:
         representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
         specs: artifact, by a name for readers -> `spec.json`.
         gate: `gate.json`, where the study has gates.
+        history: `history.parquet`, where a gate was run before.
         cards: dataset -> its entry of the catalog as plain data; only datasets that came from there.
         samples_per_run: pieces shown of each model and sampler, and of each dataset.
     """
@@ -55,6 +56,7 @@ class ReportInputs:
     representations: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     specs: Mapping[str, Path] = field(default_factory=dict)
     gate: Path | None = None
+    history: Path | None = None
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     samples_per_run: int = 2
 
@@ -64,7 +66,8 @@ class ReportInputs:
 
         Args:
             spec: of the report's job: `document`, the study; `places`, one row a job with its stage, wildcards and
-                folder; `cards`, the catalog's entries.
+                folder; `cards`, the catalog's entries; `history`, the digest of what past gates added to
+                `history.parquet`, or nothing, and then none is shown, even if it was written since.
             study_folder: where the study's tables and `gate.json` lie.
         """
 
@@ -84,6 +87,7 @@ class ReportInputs:
             leaks=study_folder / "leak.csv",
             decoding=study_folder / "decoding.csv",
             gate=study_folder / "gate.json",
+            history=study_folder.parents[1] / "history.parquet" if spec["history"] else None,
             curves=by("train", "run", name="curves.jsonl"),
             measures=by("measure", "run", "sampler", name="histograms.json"),
             copying=by("copying", "run", "sampler", name="pieces.csv"),
@@ -107,7 +111,7 @@ class ReportInputs:
     def files(self) -> list[Path]:
         """Every file that the report may read."""
         single = [self.metrics, self.runs, self.comparisons, self.leaks, self.decoding]
-        single += [self.gate] if self.gate else []
+        single += [one for one in (self.gate, self.history) if one]
         for group in (self.curves, self.measures, self.controls, self.splits, self.specs, self.copying, self.unseen):
             single += group.values()
         for folders, names in (
