@@ -3,7 +3,8 @@
     python benchmarks/planted_bugs.py FOLDER [bug ...]
 
 Each bug is one edit of real code. A bug that makes a job fail counts as noticed by an error where the traceback leads
-through the edited file, and stops everything where it does not. FOLDER is made anew; about half a minute a bug on two cores.
+through the edited file, and stops everything where it does not. FOLDER is made anew; about half a minute a bug on
+two cores.
 Results: docs/gate.md.
 """
 
