@@ -154,7 +154,7 @@ onstart:
         job: str(Path(name).parent)
         for job in workflow.dag.needrun_jobs()
         for name in job.output
-        if name.endswith("/run.json")
+        if Path(name).name == "run.json"
     }
     tasks = [
         cost.Task(
