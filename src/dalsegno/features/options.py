@@ -15,6 +15,7 @@ class Features(Section):
     table: ClassVar[bool] = True
     """Whether a window is one row of numbers, and not a sequence of frames."""
 
+    kind: str
     datasets: list[Name] | None = Field(None, description="whose features; absent: all datasets that have them")
 
 

@@ -6,10 +6,12 @@ is how librosa padded until 0.10, and how the tables that the field compares wit
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 
 import librosa
 import numpy as np
+from librosa.onset import onset_strength
 
 from dalsegno.features import separation
 
@@ -31,8 +33,8 @@ class Spectrum:
     """
 
     def __init__(self, sound: np.ndarray, rate: int, frame: int = FRAME, hop: int = HOP) -> None:
-        if len(sound) <= frame // 2:
-            raise ValueError(f"{len(sound)} samples are too few: a spectrum needs more than {frame // 2}")
+        if len(sound) < frame:
+            raise ValueError(f"{len(sound)} samples are too few: a frame has {frame}")
         if not sound.any():
             raise ValueError("silence: no sample differs from 0")
         self.sound, self.rate, self.frame, self.hop = sound, rate, frame, hop
@@ -66,7 +68,10 @@ class Spectrum:
     @cached_property
     def chroma(self) -> np.ndarray:
         """float32 `[12, frames]`, C first, the strongest class of a frame 1; tuning is estimated."""
-        return np.asarray(librosa.feature.chroma_stft(S=self.power, sr=self.rate, n_fft=self.frame))
+        with warnings.catch_warnings():
+            # Where no pitch is found, the tuning is that of 440 Hz.
+            warnings.filterwarnings("ignore", "Trying to estimate tuning from empty frequency set")
+            return np.asarray(librosa.feature.chroma_stft(S=self.power, sr=self.rate, n_fft=self.frame))
 
     @cached_property
     def centroid(self) -> np.ndarray:
@@ -93,7 +98,7 @@ class Spectrum:
     @cached_property
     def tempo(self) -> float:
         """Beats a minute, by the autocorrelation of onset strength; NaN where nothing begins."""
-        onsets = librosa.onset.onset_strength(
+        onsets = onset_strength(
             S=self.log_mel_128, sr=self.rate, n_fft=self.frame, hop_length=self.hop, aggregate=np.median
         )
         return float(librosa.feature.tempo(onset_envelope=onsets, sr=self.rate, hop_length=self.hop)[0])

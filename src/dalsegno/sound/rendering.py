@@ -6,6 +6,7 @@ Not symusic's synthesizer: it plays other pitches than are written (docs/adr/002
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +15,6 @@ from importlib import resources
 
 import numpy as np
 from symusic import core
-
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, Notes
 from dalsegno.sound.signal import to_mono
@@ -139,7 +139,7 @@ def ticks_within(seconds: float, tempos: Tempos = ()) -> int:
     """How many ticks of a piece are heard in its first `seconds`."""
     marks = _marks(tempos)
     left = seconds
-    for (tick, qpm), (following, _) in zip(marks, marks[1:], strict=False):
+    for (tick, qpm), (following, _) in itertools.pairwise(marks):
         lasts = (following - tick) / TICKS_PER_QUARTER * 60 / qpm
         if lasts >= left:
             return tick + int(left * qpm / 60 * TICKS_PER_QUARTER)
