@@ -17,6 +17,9 @@ FEATURES: dict[str, str] = {
     "chroma": "dalsegno.features.frames",
 }
 
+WINDOWS = "dalsegno.features.windows"
+"""What cuts pieces into windows, in the workers."""
+
 
 def load(kind: str) -> ModuleType:
     """The module of a kind, imported only now."""
