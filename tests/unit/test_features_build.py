@@ -20,6 +20,7 @@ from dalsegno.features.gtzan import summary
 from dalsegno.features.loading import FeatureSet
 from dalsegno.features.options import Chroma, Gtzan, LogMel, parse
 from dalsegno.sound.signal import to_mono
+from dalsegno.study import StudyError, load
 from tests.unit.music import chorale, write_corpus
 
 SPLITS = {"a": "train", "b": "train", "c": "valid", "d": "test", "e": "train", "f": "train", "g": "unused", "h": "test"}
@@ -90,7 +91,7 @@ def test_windows_inherit_the_split_and_the_scaler_knows_training_only(
     assert np.allclose(features.mean, training.mean(axis=0), rtol=1e-6)
     scale = training.std(axis=0)
     assert np.allclose(features.scale, np.where(scale > 0, scale, 1), rtol=1e-6)
-    assert json.loads((tmp_path / "one" / "scaler.json").read_text())["rows"] == 4
+    assert json.loads((tmp_path / "one" / "scaler.json").read_text())["rows"] == [4] * 57
     content, rate = soundfile.read(Path(recordings[0].path) / "b.flac", dtype="float32")  # type: ignore[union-attr]
     mono = to_mono(content, rate, 22050)
     assert np.array_equal(features.values[3], summary(mono[22050:44100], 22050))
@@ -174,3 +175,28 @@ def test_a_split_without_training_features_fails_with_the_reason(
 def test_options_survive_a_spec() -> None:
     for options in (Gtzan(kind="gtzan", window=3), LogMel(kind="log_mel", bands=64)):
         assert parse(options.model_dump(mode="json")) == options
+
+
+def test_mistakes_in_a_study_are_named() -> None:
+    study = {
+        "study": "sounds",
+        "title": "Sounds",
+        "datasets": {
+            "tunes": {"source": {"kind": "folder", "path": "tunes"}},
+            "rows": {"source": {"kind": "folder", "path": "rows", "modality": "table"}},
+        },
+        "features": {"three": {"kind": "log_mel", "band": 20}, "four": {"kind": "gtzn"}},
+    }
+    with pytest.raises(StudyError) as error:
+        load(study, "x.yaml")
+    assert "features.three.band: unknown key; did you mean 'bands'?" in str(error.value)
+    assert "features.four.kind: 'gtzn' is not valid; did you mean 'gtzan'?" in str(error.value)
+    study["features"] = {
+        "one": {"kind": "gtzan", "datasets": ["tunse", "rows"]},
+        "two": {"kind": "gtzan", "window": 30, "seconds": 10},
+    }
+    with pytest.raises(StudyError) as error:
+        load(study, "x.yaml")
+    assert "features.one.datasets.0: the study has no dataset 'tunse'; did you mean 'tunes'?" in str(error.value)
+    assert "features.one.datasets.1: rows is of modality table, gtzan needs notes or audio" in str(error.value)
+    assert "features.two.window: 30 s do not fit in the 10 s of `seconds`" in str(error.value)

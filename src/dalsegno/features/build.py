@@ -25,12 +25,15 @@ from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.recordings import located
 from dalsegno.data.tables import PARQUET, Corpus, Reject, write_rejects
 from dalsegno.features import registry
-from dalsegno.features.options import FEATURE_FILES, FeatureOptions
+from dalsegno.features.options import FEATURE_FILES, FeatureOptions, Sound, Symbolic
 from dalsegno.features.windows import Window
 
 SECONDS_A_PIECE = 300.0
 MEGABYTES = 4096
 """Limits of one piece: ten minutes of sound need 10 s and 2,000 MiB."""
+
+
+PIECES_AT_ONCE = 500
 
 
 def files(options: FeatureOptions) -> tuple[str, ...]:
@@ -117,8 +120,11 @@ def _windows(
     scratch: Path,
 ) -> Iterator[Iterator[tuple[splits.SplitRow, str, list[Window] | Failure]]]:
     """For each piece of the split, in the corpus's order: its row, the digest of its file, and its windows."""
-    document = options.model_dump(mode="json")
     used = [number for number, row in enumerate(rows) if row.split != "unused"]
+    if not isinstance(options, Sound):
+        yield _written(options, Corpus(corpus), used, rows)
+        return
+    document = options.model_dump(mode="json")
     # Workers inherit it: a sum over threads depends on their number.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     if source.modality == "audio":
@@ -143,13 +149,30 @@ def _called(
         progress.show(done)
 
 
+def _written(
+    options: Symbolic, tables: Corpus, used: list[int], rows: list[splits.SplitRow]
+) -> Iterator[tuple[splits.SplitRow, str, list[Window] | Failure]]:
+    """The features of notes: one window a piece, many pieces at once."""
+    module = registry.load(options.kind)
+    progress = Progress(len(used), "features")
+    for first in range(0, len(used), PIECES_AT_ONCE):
+        numbers = used[first : first + PIECES_AT_ONCE]
+        values_PxD = module.values(tables, numbers, options)
+        for number, values in zip(numbers, values_PxD, strict=True):
+            found = [Window(0.0, tables.seconds(number), values[None])]
+            empty = Failure("a piece without notes has no features")
+            yield rows[number], tables.pieces[number]["sha256"], found if tables.pieces[number]["notes"] else empty
+        progress.show(first + len(numbers))
+
+
 def _write_scaler(path: Path, names: Iterable[str], scaler: StandardScaler) -> None:
+    # A column that is undefined in all training pieces is left as it is.
+    defined = np.isfinite(scaler.mean_)
     content = {
         "columns": list(names),
-        "mean": scaler.mean_.tolist(),
-        "scale": scaler.scale_.tolist(),
-        "rows": np.asarray(scaler.n_samples_seen_).tolist(),
-        "split": "train",
+        "mean": np.where(defined, scaler.mean_, 0.0).tolist(),
+        "scale": np.where(defined, scaler.scale_, 1.0).tolist(),
+        "rows": np.broadcast_to(scaler.n_samples_seen_, len(defined)).astype(int).tolist(),
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
 

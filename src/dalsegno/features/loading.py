@@ -66,9 +66,12 @@ class FeatureSet:
         return np.flatnonzero(self.split == split)
 
     def standardised(self, window: int) -> np.ndarray:
-        """float32 `[rows, columns]` of one window in standard deviations from the training pieces' mean."""
+        """float32 `[rows, columns]` of one window in standard deviations from the training pieces' mean.
+
+        What is undefined in a piece is 0, that mean.
+        """
         rows = self.values[self.offsets[window] : self.offsets[window + 1]]
-        return np.asarray((rows - self.mean) / self.scale, np.float32)
+        return np.nan_to_num(((rows - self.mean) / self.scale).astype(np.float32))
 
     def batches(
         self,

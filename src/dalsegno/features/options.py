@@ -72,7 +72,14 @@ class Chroma(Sound):
     frame: int = Field(2048, ge=64, le=16384, description="samples of a frame")
 
 
-FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma, Field(discriminator="kind")]
+class Symbolic(Features):
+    """A row a piece of what is written, after jSymbolic: pitch, intervals, rhythm, texture, harmony, dynamics, form."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("notes",)
+    kind: Literal["symbolic"]
+
+
+FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Symbolic, Field(discriminator="kind")]
 
 
 def parse(document: dict[str, Any]) -> FeatureOptions:
