@@ -83,12 +83,17 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
     return Track(tags.get("title", ""), codec, rate, channels, frames, peak, digest.hexdigest(), tuple(labels))
 
 
-def samples(path: Path) -> tuple[np.ndarray, int]:
-    """All samples of a recording, float32 `[frames, channels]`, full scale ±1, and its sample rate in Hz."""
+def samples(path: Path, seconds: float | None = None) -> tuple[np.ndarray, int]:
+    """The samples of a recording, float32 `[frames, channels]`, full scale ±1, and its sample rate in Hz.
+
+    Args:
+        seconds: what is read at most, from its start; absent: all.
+    """
     import soundfile
 
-    content, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return content, rate
+    with soundfile.SoundFile(path) as sound:
+        rate = sound.samplerate
+        return sound.read(-1 if seconds is None else int(seconds * rate), dtype="float32", always_2d=True), rate
 
 
 def _check_length(file: BinaryIO) -> None:
