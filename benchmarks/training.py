@@ -18,20 +18,15 @@ import numpy as np
 
 from dalsegno.training import devices
 
+SIZES = {"features": 128, "layers": 4, "attention_heads": 4, "feedforward": 512, "span": 512, "hidden": 128}
 SHAPES = {
-    "transformer": {
-        "config": {
-            "features": 128, "layers": 4, "attention_heads": 4, "feedforward": 512, "span": 512, "hidden": 128, "dropout": 0
-        },
-        "window": 512,
-        "batch_size": 16,
-    },
+    "transformer": {"config": SIZES | {"dropout": 0}, "window": 512, "batch_size": 16},
     "lstm": {
         "config": {"features": 256, "layers": 2, "hidden": 256, "dropout": 0},
         "window": 256,
         "batch_size": 32,
     },
-}  # fmt: skip
+}
 VOCABULARY = 300
 
 
