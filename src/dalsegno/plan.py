@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 from dalsegno import provenance
 from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
-from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
-from dalsegno.data.readers import PARTS, READERS, SUFFIXES
+from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, TableSplit
+from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
@@ -109,7 +109,21 @@ class Plan:
 
     @cached_property
     def datasets(self) -> list[str]:
+        """The datasets that get a corpus, families and a split: all of the study."""
+        return sorted(self.study.datasets)
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
+
+    def of_modality(self, modality: str) -> list[str]:
+        """The datasets whose corpus is of one kind: notes, audio or table."""
+        return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
+
+    def corpus_files(self, dataset: str) -> tuple[str, ...]:
+        """The files of a dataset's corpus folder."""
+        return CORPUS_FILES[self.study.datasets[dataset].source.modality]
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -353,11 +367,15 @@ class Plan:
             "run sampler": list(self.sampled),
             "": [()],
         }
-        fetched = [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)]
+        some = {
+            "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
+            "reference": [(name,) for name in self.trained],
+            "control": [(name,) for name in self.trained],
+        }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
             for stage in FOLDERS
-            for values in (fetched if stage == "fetch" else rows[" ".join(_names(stage))])
+            for values in (some[stage] if stage in some else rows[" ".join(_names(stage))])
         ]
 
     def _request(self, job: Job) -> provenance.Request:
@@ -433,15 +451,16 @@ def _names(stage: str) -> list[str]:
 
 
 def _readers(source: Source) -> list[str]:
-    """The modules of the readers that a source's files may need."""
+    """The modules that read a source's files and write its corpus."""
     if isinstance(source, Content) and source.format is not None:
         formats = {source.format}
     elif isinstance(source, ArchiveSource):
         # What an archive holds is known only when it is there.
-        formats = set(SUFFIXES.values())
+        formats = set(SUFFIXES[source.modality].values())
     else:
         formats = {file.format for file in list_source(source) if file.format is not None}
-    return sorted({_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry})
+    readers = {_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry}
+    return sorted({*readers, _module(WRITERS[source.modality])})
 
 
 def _fetched(source: Source) -> bool:
