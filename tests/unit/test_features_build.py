@@ -13,15 +13,19 @@ import soundfile
 from safetensors.numpy import load_file
 
 from dalsegno.data import corpus
+from dalsegno.data.notes import make_notes
 from dalsegno.data.options import Source, parse_source
+from dalsegno.data.tables import Entry, Music
+from dalsegno.data.tables import write_corpus as write_tables
 from dalsegno.features.augmentation import Augmentation, augment
 from dalsegno.features.build import build
 from dalsegno.features.gtzan import summary
 from dalsegno.features.loading import FeatureSet
 from dalsegno.features.options import Chroma, Gtzan, LogMel, parse
+from dalsegno.features.windows import of_recording
 from dalsegno.sound.signal import to_mono
 from dalsegno.study import StudyError, load
-from tests.unit.music import chorale, write_corpus
+from tests.unit.music import chorale, listed, write_corpus
 
 SPLITS = {"a": "train", "b": "train", "c": "valid", "d": "test", "e": "train", "f": "train", "g": "unused", "h": "test"}
 
@@ -200,3 +204,46 @@ def test_mistakes_in_a_study_are_named() -> None:
     assert "features.one.datasets.0: the study has no dataset 'tunse'; did you mean 'tunes'?" in str(error.value)
     assert "features.one.datasets.1: rows is of modality table, gtzan needs notes or audio" in str(error.value)
     assert "features.two.window: 30 s do not fit in the 10 s of `seconds`" in str(error.value)
+
+
+def test_hours_of_recording_are_heard_for_a_while(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "x.flac", "w", 8000, 1) as file:
+        noise = np.random.default_rng(0).normal(0, 0.1, 8000 * 60)
+        file.write(noise)
+        for _ in range(60):
+            file.write(np.zeros(8000 * 60))
+    (window,) = of_recording(tmp_path / "x.flac", Chroma(kind="chroma", seconds=2.0).model_dump(mode="json"))
+    assert (window.start, window.seconds, window.values.shape) == (0.0, 2.0, (87, 12))  # type: ignore[union-attr]
+
+
+def test_music_that_has_no_sound_is_a_reject(tmp_path: Path) -> None:
+    one = {"start": [0, 480], "duration": [480, 480], "pitch": [60, 62]}
+    hours = 12 * 3600 * 960
+    pieces = {
+        "empty": (make_notes(start=[], duration=[], pitch=[]), ()),
+        "fine": (make_notes(**one), ()),
+        "crowd": (make_notes(start=np.zeros(10_000), duration=np.full(10_000, 480), pitch=np.arange(10_000) % 128), ()),
+        "hours": (make_notes(start=[0, hours], duration=[hours, 480], pitch=[60, 62]), ((0, 120.0),)),
+        "points": (make_notes(start=[0], duration=[0], pitch=[60]), ()),
+        "silent": (make_notes(**one, velocity=[0, 0]), ()),
+        "stopped": (make_notes(**one), ((0, 120.0), (240, 0.0))),
+    }
+    entries = [
+        Entry(name, f"{name}.mid", "0", "CC0", Music("", listed(notes), tempos=tempos))
+        for name, (notes, tempos) in sorted(pieces.items())
+    ]
+    (tmp_path / "corpus").mkdir()
+    write_tables(tmp_path / "corpus", entries, [])
+    rows = "".join(f"{name},train,{name},true\n" for name in sorted(pieces))
+    (tmp_path / "split.csv").write_text("piece,split,family,clean\n" + rows)
+    out = tmp_path / "features"
+    out.mkdir()
+    source = parse_source({"kind": "folder", "path": "nowhere"})
+    build(Gtzan(kind="gtzan", seconds=2.0), source, tmp_path / "corpus", tmp_path / "split.csv", out, 1)
+    assert FeatureSet(out).piece.tolist() == ["crowd", "fine", "hours"]
+    assert rejects(out) == {
+        "empty": "a piece without notes has no sound",
+        "points": "silence: no sample differs from 0",
+        "silent": "silence: no sample differs from 0",
+        "stopped": "a tempo of 0 quarter notes a minute (tick 240) is none that MIDI can say",
+    }

@@ -30,7 +30,7 @@ from dalsegno.features.windows import Window
 
 SECONDS_A_PIECE = 300.0
 MEGABYTES = 4096
-"""Limits of one piece: ten minutes of sound need 10 s and 2,000 MiB."""
+"""Limits of one piece: of `gtzan`, the dearest kind, ten minutes of sound take 9 s and 1,700 MiB."""
 
 
 PIECES_AT_ONCE = 500

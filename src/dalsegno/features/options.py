@@ -31,7 +31,7 @@ class Sound(Features):
     """Features of sound: of recordings as they are, of notes as they are rendered."""
 
     sample_rate: int = Field(22050, ge=8000, le=96000, description="Hz; recordings are resampled, notes rendered at it")
-    seconds: float = Field(300.0, gt=0, le=3600, description="what is heard of a piece at most, from its start")
+    seconds: float = Field(300.0, gt=0, le=1200, description="what is heard of a piece at most, from its start")
     window: float | None = Field(
         None, ge=0.5, description="seconds of a window; whole windows only, in the split of their piece. Absent: pieces"
     )
