@@ -97,6 +97,15 @@ def test_the_running_median_is_scipys(values: np.ndarray, size: int) -> None:
     assert np.array_equal(separation.running_median(values, size), expected)
 
 
+def test_the_parts_are_librosas(sound: np.ndarray) -> None:
+    stft = librosa.stft(sound, pad_mode="reflect")
+    stft[:, 3] = 0
+    for ours, theirs in zip(
+        separation.harmonic_percussive(stft, np.abs(stft)), librosa.decompose.hpss(stft), strict=True
+    ):
+        assert np.array_equal(ours, theirs)
+
+
 def test_chroma_of_one_pitch(sound: np.ndarray) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32)
     chroma = frames.values(tone, RATE, Chroma(kind="chroma"))

@@ -22,10 +22,10 @@ from dalsegno.features.build import build
 from dalsegno.features.gtzan import summary
 from dalsegno.features.loading import FeatureSet
 from dalsegno.features.options import Chroma, Gtzan, LogMel, parse
-from dalsegno.features.windows import of_recording
+from dalsegno.features.windows import of_notes, of_recording
 from dalsegno.sound.signal import to_mono
 from dalsegno.study import StudyError, load
-from tests.unit.music import chorale, listed, write_corpus
+from tests.unit.music import chorale, listed
 
 SPLITS = {"a": "train", "b": "train", "c": "valid", "d": "test", "e": "train", "f": "train", "g": "unused", "h": "test"}
 
@@ -66,13 +66,13 @@ def rejects(folder: Path) -> dict[str, str]:
 def test_windows_inherit_the_split_and_the_scaler_knows_training_only(
     recordings: tuple[Source, Path, Path], tmp_path: Path
 ) -> None:
-    for name, jobs in (("one", 1), ("two", 2)):
-        (tmp_path / name).mkdir()
-        build(Gtzan(kind="gtzan", window=1.0), *recordings, tmp_path / name, jobs)
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["features.parquet", "rejects.csv", "scaler.json"]
-    for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    (tmp_path / "one").mkdir()
+    build(Gtzan(kind="gtzan", window=1.0), *recordings, tmp_path / "one", 2)
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
+        "features.parquet",
+        "rejects.csv",
+        "scaler.json",
+    ]
     table = pq.read_table(tmp_path / "one" / "features.parquet").to_pylist()
     found = [(row["piece"], row["split"], row["window"], row["start"]) for row in table]
     assert found == [
@@ -101,23 +101,34 @@ def test_windows_inherit_the_split_and_the_scaler_knows_training_only(
     assert np.array_equal(features.values[3], summary(mono[22050:44100], 22050))
 
 
-def test_whole_recordings_are_one_row_each_and_heard_for_so_long(
-    recordings: tuple[Source, Path, Path], tmp_path: Path
+@pytest.mark.slow
+def test_the_same_bytes_from_one_process_and_from_two(recordings: tuple[Source, Path, Path], tmp_path: Path) -> None:
+    for options in (Gtzan(kind="gtzan", window=1.0), LogMel(kind="log_mel", window=1.0)):
+        for jobs in (1, 2):
+            (tmp_path / f"{options.kind}{jobs}").mkdir()
+            build(options, *recordings, tmp_path / f"{options.kind}{jobs}", jobs)
+        for path in (tmp_path / f"{options.kind}1").iterdir():
+            assert path.read_bytes() == (tmp_path / f"{options.kind}2" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "b.flac", "c.wav", "d.wav", "h.wav"])
+def test_whole_recordings_are_one_window_and_heard_for_so_long(
+    recordings: tuple[Source, Path, Path], name: str
 ) -> None:
-    build(Gtzan(kind="gtzan", seconds=2.0), *recordings, tmp_path, 1)
-    table = pq.read_table(tmp_path / "features.parquet").to_pylist()
-    assert [(row["piece"], row["seconds"]) for row in table] == [
-        ("a", 2.0),
-        ("b", 2.0),
-        ("c", 2.0),
-        ("d", 2.0),
-        ("h", 2.0),
-    ]
-    assert rejects(tmp_path)["f"] == "1102 samples are too few: a frame has 2048"
+    path = Path(recordings[0].path) / name  # type: ignore[union-attr]
+    (window,) = of_recording(path, Gtzan(kind="gtzan", seconds=2.0).model_dump(mode="json"))
+    assert (window.start, window.seconds) == (0.0, 2.0)
+    assert window.values is not None and window.values.shape == (1, 57) and np.isfinite(window.values).all()
+
+
+def test_a_recording_of_less_than_a_frame_is_refused(recordings: tuple[Source, Path, Path]) -> None:
+    path = Path(recordings[0].path) / "f.wav"  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="1102 samples are too few: a frame has 2048"):
+        of_recording(path, Gtzan(kind="gtzan").model_dump(mode="json"))
 
 
 def test_sequences_are_mapped_and_batched(recordings: tuple[Source, Path, Path], tmp_path: Path) -> None:
-    build(LogMel(kind="log_mel", window=1.0, bands=40), *recordings, tmp_path, 2)
+    build(LogMel(kind="log_mel", window=1.0, bands=40), *recordings, tmp_path, 1)
     features = FeatureSet(tmp_path)
     assert len(features) == 10 and features.columns[:2] == ["mel1", "mel2"]
     assert np.diff(features.offsets).tolist() == [44] * 10
@@ -151,19 +162,17 @@ def test_masks_and_noise() -> None:
     assert (noisy[:, :40] - 1).std() == pytest.approx(0.3, rel=0.01) and (values == 1).all()
 
 
-def test_notes_are_rendered(tmp_path: Path) -> None:
-    folder, split = write_corpus(tmp_path, 8)
-    source = parse_source({"kind": "folder", "path": "nowhere"})
-    out = tmp_path / "features"
-    out.mkdir()
-    build(Chroma(kind="chroma", seconds=3.0), source, folder, split, out, 2)
-    features = FeatureSet(out)
-    assert len(features) == 8 and features.seconds.tolist() == [3.0] * 8
-    for number in range(8):
-        notes = chorale(number).excerpt(3 * 960)
-        heard = np.bincount(notes.pitch % 12, notes.duration, minlength=12)
-        chroma = features.values[features.offsets[number] : features.offsets[number + 1]].mean(axis=0)
-        assert np.corrcoef(heard, chroma)[0, 1] > 0.6
+def test_notes_are_rendered() -> None:
+    for seed in range(4):
+        notes = chorale(seed)
+        columns = {
+            name: getattr(notes, name) for name in ("track", "program", "start", "duration", "pitch", "velocity")
+        }
+        (window,) = of_notes(columns, [], Chroma(kind="chroma", seconds=3.0).model_dump(mode="json"))
+        heard = notes.excerpt(3 * 960)
+        written = np.bincount(heard.pitch % 12, heard.duration, minlength=12)
+        assert window.seconds == 3 and window.values is not None
+        assert np.corrcoef(written, window.values.mean(axis=0))[0, 1] > 0.6
 
 
 def test_a_split_without_training_features_fails_with_the_reason(

@@ -136,3 +136,22 @@ def test_a_stage_of_its_own(tmp_path: Path) -> None:
     assert np.isfinite(found.standardised(0)).all()
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_the_scaler_passes_over_what_is_undefined(tmp_path: Path) -> None:
+    drums = make_notes(start=[0, 480], duration=[240, 240], pitch=[36, 38], program=[128, 128])
+    corpus_of(tmp_path / "corpus", [drums, chorale(0), chorale(1)])
+    (tmp_path / "split.csv").write_text(
+        "piece,split,family,clean\n" + "".join(f"p00{i},train,p00{i},true\n" for i in range(3))
+    )
+    (tmp_path / "out").mkdir()
+    source = parse_source({"kind": "folder", "path": "x"})
+    build(OPTIONS, source, tmp_path / "corpus", tmp_path / "split.csv", tmp_path / "out")
+    found = FeatureSet(tmp_path / "out")
+    column = found.columns.index("mean_pitch")
+    raw = found.values[:, column]
+    assert np.isnan(raw[0]) and found.mean[column] == pytest.approx(raw[1:].mean())
+    assert found.standardised(0)[0, column] == 0 and found.standardised(1)[0, column] == pytest.approx(
+        -found.standardised(2)[0, column]
+    )
+    assert found.mean[found.columns.index("tonal_distance")] > 0

@@ -34,6 +34,7 @@ MEGABYTES = 4096
 
 
 PIECES_AT_ONCE = 500
+ROWS_AT_ONCE = 1 << 16
 
 
 def files(options: FeatureOptions) -> tuple[str, ...]:
@@ -79,7 +80,6 @@ def build(
     names = registry.load(options.kind).columns(options)
     rejects: list[Reject] = []
     index: list[IndexRow] = []
-    scaler = StandardScaler()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
         values_path = Path(partial) / "values"
         with open(values_path, "wb") as values, _windows(options, source, corpus, rows, jobs, root, folder) as results:
@@ -94,14 +94,12 @@ def build(
                         continue
                     block = np.ascontiguousarray(window.values, "<f4")
                     values.write(block.data)
-                    if row.split == "train":
-                        scaler.partial_fit(block.astype(np.float64))
                     index.append(IndexRow(row.piece, row.split, number, window.start, window.seconds, len(block)))
         if not any(row.split == "train" for row in index):
             reason = rejects[0].reason if rejects else "the split has no training piece"
             raise ValueError(f"no training piece has features of kind `{options.kind}`: {reason}")
         write_rejects(folder / "rejects.csv", rejects)
-        _write_scaler(folder / "scaler.json", names, scaler)
+        _write_scaler(folder / "scaler.json", names, _fitted(values_path, index, len(names), options.shape))
         if options.shape == "table":
             _write_table(folder / "features.parquet", index, names, values_path)
         else:
@@ -163,6 +161,22 @@ def _written(
             empty = Failure("a piece without notes has no features")
             yield rows[number], tables.pieces[number]["sha256"], found if tables.pieces[number]["notes"] else empty
         progress.show(first + len(numbers))
+
+
+def _fitted(values: Path, index: list[IndexRow], width: int, shape: str) -> StandardScaler:
+    """The scaler of the training windows."""
+    rows_NxD = np.memmap(values, "<f4", "r").reshape(-1, width)
+    training = np.repeat([row.split == "train" for row in index], [row.rows for row in index])
+    scaler = StandardScaler()
+    if shape == "table":
+        # At once: a column that is undefined in all of a first block would stay undefined.
+        with np.errstate(invalid="ignore"):
+            return scaler.fit(rows_NxD[training].astype(np.float64))
+    for first in range(0, len(rows_NxD), ROWS_AT_ONCE):
+        own = rows_NxD[first : first + ROWS_AT_ONCE][training[first : first + ROWS_AT_ONCE]]
+        if len(own):
+            scaler.partial_fit(own.astype(np.float64))
+    return scaler
 
 
 def _write_scaler(path: Path, names: Iterable[str], scaler: StandardScaler) -> None:

@@ -17,7 +17,8 @@ def harmonic_percussive(stft_BxT: np.ndarray, magnitude_BxT: np.ndarray) -> tupl
     """The complex64 spectra `[bins, frames]` of both parts, as `librosa.decompose.hpss(stft)` gives them."""
     harmonic = running_median(np.ascontiguousarray(magnitude_BxT), KERNEL)
     percussive = running_median(np.ascontiguousarray(magnitude_BxT.T), KERNEL).T
-    return _masked(np.ascontiguousarray(stft_BxT), harmonic, np.ascontiguousarray(percussive))
+    contiguous = (np.ascontiguousarray(one) for one in (stft_BxT, magnitude_BxT, harmonic, percussive))
+    return _masked(*contiguous)
 
 
 @numba.njit(cache=True)
@@ -56,21 +57,30 @@ def running_median(values_RxT: np.ndarray, size: int) -> np.ndarray:
 
 @numba.njit(cache=True)
 def _masked(
-    stft_BxT: np.ndarray, harmonic_BxT: np.ndarray, percussive_BxT: np.ndarray
+    stft_BxT: np.ndarray, magnitude_BxT: np.ndarray, harmonic_BxT: np.ndarray, percussive_BxT: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The spectrum under both soft masks of power 2; where both medians are 0 it is halved."""
-    one, other = np.empty_like(stft_BxT), np.empty_like(stft_BxT)
+    """The spectrum under both soft masks of power 2; where both medians are 0 it is halved.
+
+    In float32 and in librosa's order of operations, so that the bits are librosa's.
+    """
+    one, other = np.zeros_like(stft_BxT), np.zeros_like(stft_BxT)
     tiny = np.finfo(np.float32).tiny
+    half = np.float32(0.5)
     bins, frames = stft_BxT.shape
     for bin in range(bins):
         for frame in range(frames):
+            magnitude = magnitude_BxT[bin, frame]
+            if magnitude == 0:
+                continue
             harmonic, percussive = harmonic_BxT[bin, frame], percussive_BxT[bin, frame]
             largest = max(harmonic, percussive)
-            if largest < tiny:
-                mask, rest = np.float32(0.5), np.float32(0.5)
-            else:
-                power, against = (harmonic / largest) ** 2, (percussive / largest) ** 2
-                mask, rest = power / (power + against), against / (power + against)
-            one[bin, frame] = stft_BxT[bin, frame] * mask
-            other[bin, frame] = stft_BxT[bin, frame] * rest
+            mask, rest = half, half
+            if largest >= tiny:
+                share, against = harmonic / largest, percussive / largest
+                share, against = share * share, against * against
+                mask, rest = share / (share + against), against / (share + against)
+            value = stft_BxT[bin, frame]
+            real, imaginary = value.real / magnitude, value.imag / magnitude
+            one[bin, frame] = complex(magnitude * mask * real, magnitude * mask * imaginary)
+            other[bin, frame] = complex(magnitude * rest * real, magnitude * rest * imaginary)
     return one, other

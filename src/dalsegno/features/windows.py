@@ -77,7 +77,7 @@ def windows(sound: np.ndarray, options: Sound) -> list[Window]:
         raise ValueError(f"{len(sound) / rate:.2f} s are less than a window of {options.window:g} s")
     module = registry.load(options.kind)
     found = []
-    for start in range(0, max(len(sound) - length, 0) + 1, max(length, 1)):
+    for start in range(0, len(sound) - length + 1, length):
         try:
             values, reason = module.values(sound[start : start + length], rate, options), ""
         except ValueError as error:

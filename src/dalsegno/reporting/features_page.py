@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from dalsegno.data import labels
 from dalsegno.features.loading import FeatureSet
+from dalsegno.metrics.pieces import ratio
 from dalsegno.reporting import figures
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count, show
 
@@ -89,12 +90,12 @@ def _figures(title: str, features: FeatureSet, corpus: Path) -> dict[str, Any]:
     chosen = np.argsort(-spread, kind="stable")[:PANELS]
     panels = []
     for column in chosen.tolist():
-        dots = [
-            (group, [figures.Dot(median, low, high, index)])
-            for index, (group, rows) in enumerate(groups.items())
-            for low, median, high in [np.nanpercentile(means[rows, column], [25, 50, 75]).tolist()]
-            if np.isfinite(median)
-        ]
+        dots = []
+        for index, (group, rows) in enumerate(groups.items()):
+            own = means[rows, column]
+            if np.isfinite(own).any():
+                low, median, high = np.percentile(own[np.isfinite(own)], [25, 50, 75]).tolist()
+                dots.append((group, [figures.Dot(median, low, high, index)]))
         medians = "; ".join(f"{group} {show(dot[0].value)}" for group, dot in dots)
         alt = f"{features.columns[column]} of {title}, median and quartiles of the training windows: {medians}"
         svg = figures.dots(dots, [], (np.nan, np.nan, np.nan), f"{100 * spread[column]:.0f} % of variance", alt)
@@ -133,8 +134,17 @@ def _groups(corpus: Path, features: FeatureSet, windows: np.ndarray) -> tuple[st
 
 def _explained(values: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
     """Share of each column's variance that lies between the groups (eta squared); 0 where there is none."""
-    shown = values[np.concatenate(groups)]
-    mean = np.nanmean(shown, axis=0)
-    total = np.nansum((shown - mean) ** 2, axis=0)
-    between = sum(len(rows) * (np.nanmean(values[rows], axis=0) - mean) ** 2 for rows in groups)
-    return np.asarray(np.nan_to_num(np.divide(between, total, out=np.zeros(len(mean)), where=total > 0)))
+    total, between = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    mean = _mean(values[np.concatenate(groups)])
+    for rows in groups:
+        own = values[rows]
+        total += np.nansum((own - mean) ** 2, axis=0)
+        between += np.nan_to_num(np.isfinite(own).sum(axis=0) * (_mean(own) - mean) ** 2)
+    # Of a column that does not vary, rounding alone would explain all.
+    varies = total > 1e-12 * np.nan_to_num(mean) ** 2
+    return np.divide(between, total, out=np.zeros(len(total)), where=varies & (total > 0))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean of the defined values of each column; NaN without any."""
+    return ratio(np.nansum(values, axis=0), np.isfinite(values).sum(axis=0))
