@@ -78,21 +78,27 @@ def test_every_container_is_read_and_says_what_it_is(tmp_path: Path) -> None:
     assert len({row["content"] for row in rows.values()}) == 3
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 96_000, 192_000])
-@pytest.mark.parametrize("channels", [1, 2, 6])
-def test_rates_and_channels(tmp_path: Path, rate: int, channels: int) -> None:
+def test_rates_and_channels(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
-    sound = np.stack([tone(100 * (i + 1), 0.2, rate) for i in range(channels)], 1)
-    (folder / "a.wav").write_bytes(encoded(sound, "wav", rate, "FLOAT"))
+    sounds = {}
+    for rate in (8_000, 11_025, 44_100, 96_000, 192_000):
+        for channels in (1, 2, 6):
+            sound = np.stack([tone(100 * (i + 1), 0.2, rate) for i in range(channels)], 1)
+            sounds[f"{rate}x{channels}"] = (sound, rate)
+            (folder / f"{rate}x{channels}.wav").write_bytes(encoded(sound, "wav", rate, "FLOAT"))
     out = built(folder)
-    (row,) = pieces(out)
-    assert (row["rate"], row["channels"], row["frames"]) == (rate, channels, len(sound))
-    with located(FolderSource(kind="folder", path=str(folder), modality="audio"), out, tmp_path) as (recording,):
-        assert (recording.number, recording.piece, recording.content) == (0, "a", row["content"])
-        read, known = samples(recording.location)
-    assert known == rate
-    np.testing.assert_array_equal(read, sound)
+    rows = {row["piece"]: row for row in pieces(out)}
+    assert rows.keys() == sounds.keys()
+    with located(FolderSource(kind="folder", path=str(folder), modality="audio"), out, tmp_path) as recordings:
+        assert [(one.number, one.piece) for one in recordings] == list(enumerate(sorted(sounds)))
+        for recording in recordings:
+            sound, rate = sounds[recording.piece]
+            read, known = samples(recording.location)
+            assert known == rate == recording.rate == rows[recording.piece]["rate"]
+            assert recording.content == rows[recording.piece]["content"]
+            assert (recording.frames, recording.channels) == sound.shape
+            np.testing.assert_array_equal(read, sound)
 
 
 def damaged() -> dict[str, tuple[bytes, str]]:
@@ -144,22 +150,25 @@ def test_a_stream_without_a_size_is_believed(tmp_path: Path) -> None:
     assert pieces(built(folder))[0]["frames"] == RATE
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
-def test_flipped_bytes_never_crash(tmp_path: Path, suffix: str) -> None:
+def test_flipped_bytes_never_crash(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
-    whole = encoded(tone(seconds=0.2), suffix)
-    random = np.random.default_rng(len(suffix))
-    for index in range(40):
-        content = bytearray(whole)
-        # Half of the damage hits the first bytes, where headers lie.
-        for place in random.integers(0, [80, len(content)][index % 2], 1 + index % 4).tolist():
-            content[place] ^= int(random.integers(1, 256))
-        (folder / f"{index:02d}.{suffix}").write_bytes(content)
-    (folder / f"whole.{suffix}").write_bytes(whole)
+    random = np.random.default_rng(0)
+    for suffix in FORMATS:
+        whole = encoded(tone(seconds=0.2), suffix)
+        for index in range(40):
+            content = bytearray(whole)
+            # Half of the damage hits the first bytes, where headers lie.
+            for place in random.integers(0, [80, len(content)][index % 2], 1 + index % 4).tolist():
+                content[place] ^= int(random.integers(1, 256))
+            (folder / f"{index:02d}.{suffix}").write_bytes(content)
+        (folder / f"whole.{suffix}").write_bytes(whole)
     out = built(folder)
-    assert len(pieces(out)) + len(rejects(out)) == 41
-    assert "whole" in [row["piece"] for row in pieces(out)]
+    read = {row["source"] for row in pieces(out)}
+    left = rejects(out)
+    assert read | left.keys() == {path.name for path in folder.iterdir()} and not read & left.keys()
+    assert read >= {f"whole.{suffix}" for suffix in FORMATS}
+    assert not [reason for reason in left.values() if "crashed" in reason]
 
 
 def test_families_are_equal_sound_and_groups(tmp_path: Path) -> None:
