@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dalsegno.copying import calibrate, judge, passages
 from dalsegno.copying.calibrate import Null, read_null, training_notes, unseen, write_unseen
-from dalsegno.copying.index import Figures, TrainingIndex
+from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
 from dalsegno.copying.streams import BAR, Gridded, gridded, lines, skeleton, streams, texture
 from dalsegno.copying.suffixes import DEPTH, Suffixes
 from dalsegno.data import split
@@ -188,7 +188,7 @@ def test_a_texture_that_other_families_share_tells_nothing() -> None:
 
 
 def test_p_and_the_critical_nearness_agree() -> None:
-    figures = [Figures(*[float(value)] * 10) for value in np.random.default_rng(0).permutation(250)]
+    figures = [Figures(*[float(value)] * len(FIGURES)) for value in np.random.default_rng(0).permutation(250)]
     null = Null(figures)
     for value in np.linspace(null.nearness.min() - 1, null.nearness.max() + 1, 500):
         assert (value > null.critical) == (null.p(value) <= calibrate.ALPHA)
