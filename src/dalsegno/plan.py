@@ -18,8 +18,9 @@ from pydantic import BaseModel, ValidationError
 from dalsegno import provenance
 from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
-from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
-from dalsegno.data.readers import PARTS, READERS, SUFFIXES
+from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, TableSplit
+from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
+from dalsegno.features.registry import FEATURES, WINDOWS
 from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
@@ -33,6 +34,7 @@ FOLDERS = {
     "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
+    "features": "features/{dataset}/{features}",
     "train": "runs/{study}/{run}",
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
@@ -87,7 +89,7 @@ class Plan:
 
     def folder(self, stage: str, **wildcards: str) -> str:
         """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
-        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "run", "sampler")}
+        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "features", "run", "sampler")}
         path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
         return (self.results / path).as_posix()
 
@@ -109,7 +111,35 @@ class Plan:
 
     @cached_property
     def datasets(self) -> list[str]:
+        """The datasets that get a corpus, families and a split: all of the study."""
+        return sorted(self.study.datasets)
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
+
+    def of_modality(self, modality: str) -> list[str]:
+        """The datasets whose corpus is of one kind: notes, audio or table."""
+        return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
+
+    @cached_property
+    def featured(self) -> list[tuple[str, str]]:
+        """Every dataset and set of features: those that a set names, or all whose pieces can have it."""
+        return sorted(
+            (dataset, name)
+            for name, options in self.study.features.items()
+            for dataset in options.datasets or self.datasets
+            if self.study.datasets[dataset].source.modality in options.modalities
+        )
+
+    def shaped(self, shape: str) -> list[str]:
+        """The sets of features of one shape: table or sequence."""
+        return sorted(name for name, options in self.study.features.items() if options.shape == shape)
+
+    def corpus_files(self, dataset: str) -> tuple[str, ...]:
+        """The files of a dataset's corpus folder."""
+        return CORPUS_FILES[self.study.datasets[dataset].source.modality]
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -157,7 +187,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "families", "split", "represent", "calibrate", "reference", "control"):
+        if stage in ("corpus", "families", "split", "represent", "features", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -177,6 +207,8 @@ class Plan:
                 spec["split_table"] = self._table(name)
             if stage in ("represent", "calibrate"):
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
+            if stage == "features":
+                spec["features"] = study.features[wildcards["features"]].model_dump(mode="json", exclude={"datasets"})
             if stage == "calibrate":
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
@@ -239,6 +271,8 @@ class Plan:
             extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
+        if stage == "features":
+            extra += [WINDOWS, FEATURES[self.study.features[wildcards["features"]].kind]]
         if stage == "sample":
             extra.append(_module(REPRESENTATIONS[self.study.representations[run.representation].kind]))
         if stage == "control":
@@ -349,15 +383,20 @@ class Plan:
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
             "dataset representation": list(represented),
+            "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
             "": [()],
         }
-        fetched = [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)]
+        some = {
+            "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
+            "reference": [(name,) for name in self.trained],
+            "control": [(name,) for name in self.trained],
+        }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
             for stage in FOLDERS
-            for values in (fetched if stage == "fetch" else rows[" ".join(_names(stage))])
+            for values in (some[stage] if stage in some else rows[" ".join(_names(stage))])
         ]
 
     def _request(self, job: Job) -> provenance.Request:
@@ -433,15 +472,16 @@ def _names(stage: str) -> list[str]:
 
 
 def _readers(source: Source) -> list[str]:
-    """The modules of the readers that a source's files may need."""
+    """The modules that read a source's files and write its corpus."""
     if isinstance(source, Content) and source.format is not None:
         formats = {source.format}
     elif isinstance(source, ArchiveSource):
         # What an archive holds is known only when it is there.
-        formats = set(SUFFIXES.values())
+        formats = set(SUFFIXES[source.modality].values())
     else:
         formats = {file.format for file in list_source(source) if file.format is not None}
-    return sorted({_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry})
+    readers = {_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry}
+    return sorted({*readers, _module(WRITERS[source.modality])})
 
 
 def _fetched(source: Source) -> bool:

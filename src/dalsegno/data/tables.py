@@ -6,10 +6,11 @@ The unit of time is the tick, 480 a quarter note. `docs/artifacts.md` explains e
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,11 @@ TEMPOS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("qpm", pa.floa
 KEYS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("tonic", pa.int16()), ("mode", pa.string())])
 LABELS = pa.schema([("piece", pa.int32()), ("label", pa.string()), ("value", pa.string())])
 
+
+LAST_TICK = 1 << 30
+"""No music is longer: at 480 ticks a quarter and 120 quarters a minute, this is thirteen days."""
+
+M = TypeVar("M")
 
 NOTE_COLUMNS = ("track", "start", "pitch", "duration", "program", "velocity")
 """The columns of `Music.notes`; their order is the order in which notes are sorted."""
@@ -72,14 +78,14 @@ class Music:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[M]):
     """One parsed file on its way into the tables."""
 
     piece: str
     source: str
     sha256: str
     licence: str
-    music: Music
+    music: M
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,19 @@ class Reject:
     sha256: str
     stage: str
     reason: str
+
+
+VARYING = re.compile(r"\d[\d.,]*|'[^']*'")
+"""What tells one file's reason from another's of the same kind: numbers and what is quoted."""
+
+
+def commonest(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Kinds of reasons with their counts, the commonest first; what differs within a kind is an ellipsis."""
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kinds.setdefault(VARYING.sub("…", reason), []).append(reason)
+    told = [(found[0] if len(set(found)) == 1 else kind, len(found)) for kind, found in kinds.items()]
+    return sorted(told, key=lambda one: (-one[1], one[0]))
 
 
 PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
@@ -135,7 +154,7 @@ class CorpusWriter:
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._schemas if name != "notes"}
         self._waiting = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry[Music]) -> None:
         """Append one piece; pieces keep the order in which they come.
 
         Raises:
@@ -185,7 +204,7 @@ class CorpusWriter:
         self._files[name].write_table(pa.table(arrays, schema))
 
 
-def write_corpus(folder: Path, entries: Iterable[Entry], rejects: Iterable[Reject]) -> None:
+def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterable[Reject]) -> None:
     """Write the tables of a corpus into `folder`; sorted by piece id.
 
     Raises:
@@ -227,10 +246,14 @@ class Corpus:
         """(tick, numerator, denominator) of piece `index`; empty where the source gives no meter."""
         return [(row["tick"], row["numerator"], row["denominator"]) for row in self._meters.get(index, [])]
 
+    def tempos(self, index: int) -> list[tuple[int, float]]:
+        """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
+        return [(row["tick"], row["qpm"]) for row in self._tempos.get(index, [])]
+
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them."""
         end = self.pieces[index]["end"] if end is None else end
-        marks = [(0, DEFAULT_QPM), *((row["tick"], row["qpm"]) for row in self._tempos.get(index, []))]
+        marks = [(0, DEFAULT_QPM), *self.tempos(index)]
         total = 0.0
         for (tick, qpm), following in zip(marks, [*(tick for tick, _ in marks[1:]), end], strict=True):
             total += max(0, min(following, end) - tick) / TICKS_PER_QUARTER * 60 / qpm
