@@ -131,7 +131,7 @@ CORPUS = [
     "labels.parquet",
     "rejects.csv",
 ]
-PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv"]
+PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv", "fidelity.json"]
 
 if workflow.is_main_process:
     if not workflow.dryrun:

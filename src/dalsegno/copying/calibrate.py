@@ -92,7 +92,7 @@ class Null:
 
 def training_notes(packed: Packed) -> list[Notes]:
     """The training pieces as their tokens tell them: what a model of this representation has seen."""
-    return [make_notes(**decode(packed.piece(index), packed.vocabulary)[0]) for index in packed.indices("train")]
+    return [make_notes(**decode(packed.piece(index), packed.vocabulary).notes) for index in packed.indices("train")]
 
 
 def unseen(
@@ -113,7 +113,7 @@ def unseen(
     """
     chosen = [(i, None) for name in ("valid", "test") for i in packed.indices(name) if packed.rows[i].clean]
     chosen = _spread(chosen, enough)
-    notes = [(packed.rows[i], make_notes(**decode(packed.piece(i), packed.vocabulary)[0]), None) for i, _ in chosen]
+    notes = [(packed.rows[i], make_notes(**decode(packed.piece(i), packed.vocabulary).notes), None) for i, _ in chosen]
     lacking = enough - len(notes)
     if lacking > 0 and len(train) > 1:
         names = [packed.rows[i] for i in packed.indices("train")]

@@ -227,10 +227,14 @@ class Corpus:
         """(tick, numerator, denominator) of piece `index`; empty where the source gives no meter."""
         return [(row["tick"], row["numerator"], row["denominator"]) for row in self._meters.get(index, [])]
 
+    def tempos(self, index: int) -> list[tuple[int, float]]:
+        """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
+        return [(row["tick"], row["qpm"]) for row in self._tempos.get(index, [])]
+
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them."""
         end = self.pieces[index]["end"] if end is None else end
-        marks = [(0, DEFAULT_QPM), *((row["tick"], row["qpm"]) for row in self._tempos.get(index, []))]
+        marks = [(0, DEFAULT_QPM), *self.tempos(index)]
         total = 0.0
         for (tick, qpm), following in zip(marks, [*(tick for tick, _ in marks[1:]), end], strict=True):
             total += max(0, min(following, end) - tick) / TICKS_PER_QUARTER * 60 / qpm
