@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from dalsegno import cost
+from dalsegno.data.options import CORPUS_FILES
 from dalsegno.metrics.registry import METRICS
 from dalsegno.plan import Plan
 from dalsegno.study import StudyError, load
@@ -84,8 +85,9 @@ def dataset_of(wildcards):
 
 
 def corpus_of(wildcards):
-    """The note tables behind a job."""
-    return [made("corpus", table, dataset=dataset_of(wildcards)) for table in CORPUS]
+    """The tables of the corpus behind a job."""
+    dataset = dataset_of(wildcards)
+    return [made("corpus", table, dataset=dataset) for table in PLAN.corpus_files(dataset)]
 
 
 def split_of(wildcards):
@@ -122,15 +124,6 @@ def calibration_of(name):
     )
 
 
-CORPUS = [
-    "notes.parquet",
-    "pieces.parquet",
-    "meters.parquet",
-    "tempos.parquet",
-    "keys.parquet",
-    "labels.parquet",
-    "rejects.csv",
-]
 PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv", "fidelity.json"]
 
 if workflow.is_main_process:

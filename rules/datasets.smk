@@ -19,29 +19,36 @@ rule fetch:
         "python workflow/scripts/fetch.py --request {input.request:q} --source {params.source:q} 2>&1 | tee {log:q}"
 
 
-rule corpus:
-    """Parse a source into tables; what cannot be read is listed with its reason."""
-    input:
-        request=request("corpus"),
-        fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
-    output:
-        **{table.replace(".", "_"): made("corpus", table) for table in CORPUS},
-        record=record("corpus"),
-    log:
-        log_file("corpus"),
-    cache: True
-    conda:
-        "../envs/cpu.yaml"
-    threads: 2
-    params:
-        spec=spec("corpus"),
-        code=code("corpus"),
-        lock=PLAN.lock,
-        # A function of `output` is no reason to rerun: the files' content stands in spec, their place does not count.
-        source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
-    shell:
-        "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
-        "2>&1 | tee {log:q}"
+# One rule a modality, because outputs cannot depend on wildcards.
+for MODALITY, TABLES in CORPUS_FILES.items():
+
+    rule:
+        name:
+            "corpus" if MODALITY == "notes" else f"corpus_{MODALITY}"
+        input:
+            request=request("corpus"),
+            fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
+        output:
+            **{table.replace(".", "_"): made("corpus", table) for table in TABLES},
+            record=record("corpus"),
+        log:
+            log_file("corpus"),
+        wildcard_constraints:
+            # A dataset's name is never empty, so a modality without datasets matches none.
+            dataset="|".join(PLAN.of_modality(MODALITY)) or "(?!)",
+        cache: True
+        conda:
+            "../envs/cpu.yaml"
+        threads: 2
+        params:
+            spec=spec("corpus"),
+            code=code("corpus"),
+            lock=PLAN.lock,
+            # A function of `output` is no reason to rerun: the files' content stands in spec, their place does not count.
+            source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
+        shell:
+            "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
+            "2>&1 | tee {log:q}"
 
 
 rule families:

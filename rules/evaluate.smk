@@ -120,8 +120,9 @@ rule tables:
         spec=spec("tables"),
         code=code("tables"),
         lock=PLAN.lock,
-        runs=lambda wildcards, input: str(Path(input.summaries[0]).parents[1]),
-        likelihood=lambda wildcards, input: str(Path(input.pieces[0]).parents[1]),
+        # Not by an input: a study of data alone has none.
+        runs=lambda wildcards: str(Path(folder("train")).parent),
+        likelihood=lambda wildcards: str(Path(folder("likelihood")).parent),
     shell:
         "python workflow/scripts/tables.py --request {input.request:q} --metrics {output.metrics:q} "
         "--runs {output.runs:q} --comparisons {output.comparisons:q} --leaks {output.leaks:q} "

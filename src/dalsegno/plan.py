@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 from dalsegno import provenance
 from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
-from dalsegno.data.options import ArchiveSource, Content, Source, TableSplit
-from dalsegno.data.readers import PARTS, READERS, SUFFIXES
+from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, TableSplit
+from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
@@ -109,7 +109,21 @@ class Plan:
 
     @cached_property
     def datasets(self) -> list[str]:
+        """The datasets that get a corpus, families and a split: all of the study."""
+        return sorted(self.study.datasets)
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
+
+    def of_modality(self, modality: str) -> list[str]:
+        """The datasets whose corpus is of one kind: notes, audio or table."""
+        return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
+
+    def corpus_files(self, dataset: str) -> tuple[str, ...]:
+        """The files of a dataset's corpus folder."""
+        return CORPUS_FILES[self.study.datasets[dataset].source.modality]
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -122,8 +136,14 @@ class Plan:
         return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
-        """The representations that a dataset is written in."""
-        return sorted({run.representation for run in self.runs.values() if run.dataset == dataset})
+        """The representations that a dataset is written in; all of the study where it is of data alone."""
+        return [one for name, one in self._pairs() if name == dataset]
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Every dataset and representation that the dataset is written in."""
+        if not self.study.models:
+            return [(name, one) for name in self.of_modality("notes") for one in sorted(self.study.representations)]
+        return sorted({(run.dataset, run.representation) for run in self.runs.values()})
 
     @property
     def references(self) -> int:
@@ -345,19 +365,23 @@ class Plan:
 
     def _jobs(self) -> list[Job]:
         """Every job, upstream first."""
-        represented = sorted({(run.dataset, run.representation) for run in self.runs.values()})
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
-            "dataset representation": list(represented),
+            "dataset representation": list(self._pairs()),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
             "": [()],
         }
-        fetched = [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)]
+        some: dict[str, list[tuple[str, ...]]] = {
+            "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
+            "reference": [(name,) for name in self.trained],
+            "control": [(name,) for name in self.trained],
+            "calibrate": list(self._pairs()) if self.runs else [],
+        }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
             for stage in FOLDERS
-            for values in (fetched if stage == "fetch" else rows[" ".join(_names(stage))])
+            for values in (some[stage] if stage in some else rows[" ".join(_names(stage))])
         ]
 
     def _request(self, job: Job) -> provenance.Request:
@@ -419,6 +443,7 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
             lines.append(
                 f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
             )
+        lines += _misfits(study, name, family.LAYOUTS)
     for index, name in enumerate(study.sweep.criterion if study.sweep else []):
         if not isinstance(load_metric(name), HistogramDistance):
             lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
@@ -427,21 +452,40 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
     return resolved
 
 
+def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
+    """What a model cannot do with the representations that it runs on."""
+    model, lines = study.models[name], []
+    runs = [run for run in expand(study) if run.model == name]
+    for representation in sorted({run.representation for run in runs}):
+        options = study.representations[representation]
+        where = f"models.{name} on representations.{representation}"
+        if options.layout not in layouts:
+            told = f"takes {', '.join(sorted(layouts))}, and {options.kind} gives {options.layout}: exclude the pair"
+            lines.append(f"{where}: the family {model.family!r} {told}")
+        if model.augmentation.transpose and not options.transposes:
+            lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        prompted = {s for run in runs if run.representation == representation for s in run.samplers}
+        if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
+            lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
+    return lines
+
+
 def _names(stage: str) -> list[str]:
     """The wildcards of a stage, in the order of its folder."""
     return [part[1:-1] for part in FOLDERS[stage].split("/") if part.startswith("{") and part != "{study}"]
 
 
 def _readers(source: Source) -> list[str]:
-    """The modules of the readers that a source's files may need."""
+    """The modules that read a source's files and write its corpus."""
     if isinstance(source, Content) and source.format is not None:
         formats = {source.format}
     elif isinstance(source, ArchiveSource):
         # What an archive holds is known only when it is there.
-        formats = set(SUFFIXES.values())
+        formats = set(SUFFIXES[source.modality].values())
     else:
         formats = {file.format for file in list_source(source) if file.format is not None}
-    return sorted({_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry})
+    readers = {_module(registry[name]) for name in formats for registry in (READERS, PARTS) if name in registry}
+    return sorted({*readers, _module(WRITERS[source.modality])})
 
 
 def _fetched(source: Source) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("jax", "flax", "optax", "numpy", "miditok", "symusic", "music21", "pyarrow", "snakemake")
+LIBRARIES = ("jax", "flax", "optax", "numpy", "miditok", "symusic", "music21", "librosa", "pyarrow", "snakemake")
 """Libraries whose versions stand in every record; the lock's digest covers all."""
 
 

@@ -126,8 +126,8 @@ class Study(Section):
     description: str = ""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1]
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
-    representations: Annotated[dict[Name, RepresentationOptions], Field(min_length=1)]
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    representations: dict[Name, RepresentationOptions] = {}
+    models: dict[Name, Model] = Field({}, description="absent: a study of data alone, without runs")
     samplers: dict[Name, Sampler] = {}
     sweep: Sweep | None = Field(None, description="decodings that join `samplers`; the best of each model ranks it")
     metrics: list[str] = Field([], description="names of dalsegno.metrics.registry.METRICS, computed on samples")
@@ -201,7 +201,7 @@ def expand(study: Study) -> list[Run]:
     table: dict[tuple[str, str, str, int], set[str]] = {}
     for product in study.runs:
         axes = (
-            product.datasets or list(study.datasets),
+            product.datasets or [name for name, one in study.datasets.items() if one.source.modality == "notes"],
             product.representations or list(study.representations),
             product.models or list(study.models),
             product.seeds or study.seeds,
@@ -257,6 +257,9 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
             for name in getattr(product, axis) or []:
                 if name not in names:
                     yield f"runs.{index}.{axis}: the study has no {axis[:-1]} {name!r}{nearest(name, names)}"
+        for name in product.datasets or []:
+            if name in study.datasets and (kind := study.datasets[name].source.modality) != "notes":
+                yield f"runs.{index}.datasets: {name} holds no notes ({kind}), which no representation can write"
         for position, exclusion in enumerate(product.exclude):
             for axis, names in (
                 ("dataset", study.datasets),
@@ -282,8 +285,12 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
         if sampler.prompt_bars >= sampler.bars:
             told = f"a prompt of {sampler.prompt_bars} bars leaves nothing of {sampler.bars}"
             yield f"samplers.{name}.prompt_bars: {told}"
-    if not expand(study):
+    if study.models and not study.representations:
+        yield "representations: the models need one"
+    elif study.models and not expand(study):
         yield "runs: the exclusions leave no run"
+    if not study.models and "runs" in study.model_fields_set:
+        yield "runs: the study has no models"
 
 
 def _broken_leaks(study: Study) -> typing.Iterator[str]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dalsegno.data import corpus
-from dalsegno.data.options import parse_source
+from dalsegno.data.options import CORPUS_FILES, parse_source
 from dalsegno.provenance import recording
 
 
@@ -15,9 +15,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     arguments = parser.parse_args()
     folder = arguments.request.parent
-    outputs = [folder / name for name in corpus.FILES]
+    outputs: list[Path] = []
     with recording(arguments.request, [], outputs) as spec:
         source = parse_source(spec["source"] | ({"path": arguments.source} if arguments.source else {}))
+        outputs += [folder / name for name in CORPUS_FILES[source.modality]]
         corpus.build(source, spec["max_rejects"], folder, arguments.jobs)
 
 

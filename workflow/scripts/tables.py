@@ -16,7 +16,7 @@ from dalsegno.sampling.options import Sweep
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--request", type=Path, required=True, help="the job's spec.json")
-    parser.add_argument("--rows", type=Path, nargs="+", required=True, help="metrics.csv of runs and controls")
+    parser.add_argument("--rows", type=Path, nargs="*", required=True, help="metrics.csv of runs and controls")
     parser.add_argument("--runs-folder", type=Path, required=True, help="folder with one folder a run")
     parser.add_argument("--likelihood-folder", type=Path, required=True, help="folder with one of scores a run")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.csv of the study, written")

@@ -92,7 +92,6 @@ class Entry(Section):
 
     name: Name = Field(description="the file's name without .yaml")
     title: Text
-    modality: Literal["notes", "audio", "table"]
     homepage: Address
     source: Annotated[Music21Source | ArchiveSource | ByHand, Field(discriminator="kind")]
     checksums: dict[Literal["md5", "sha1"], Annotated[str, Field(pattern="^[0-9a-f]+$")]] = Field(
@@ -109,6 +108,11 @@ class Entry(Section):
     defects: list[Defect] | Literal["none known"]
     unverified: bool = Field(description="facts were read, but not checked on the data itself")
     facts: dict[str, str] = Field(description="key of this entry: where it was read, or how it was measured")
+
+    @property
+    def modality(self) -> str:
+        """What its pieces are: notes, audio or table."""
+        return self.source.modality
 
     @field_validator("checksums")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,24 +13,17 @@ from typing import Any
 
 from dalsegno.data.labels import path_labels, read_labels
 from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_source, sha256
-from dalsegno.data.options import ArchiveSource, Content, Source
+from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
-from dalsegno.data.readers import PARTS, SUFFIXES
-from dalsegno.data.tables import CorpusWriter, Entry, Reject, write_rejects
+from dalsegno.data.readers import PARTS, SUFFIXES, WRITERS, format_of, load
+from dalsegno.data.tables import Entry, Reject, write_rejects
 from dalsegno.data.unpacking import unpack
 
 SECONDS_A_FILE = 60.0
 
+NAMES = {"notes": "music file", "audio": "recording", "table": "table"}
 
-FILES = (
-    "notes.parquet",
-    "pieces.parquet",
-    "meters.parquet",
-    "tempos.parquet",
-    "keys.parquet",
-    "labels.parquet",
-    "rejects.csv",
-)
+FILES = CORPUS_FILES["notes"]
 
 
 @dataclass(frozen=True)
@@ -96,27 +89,45 @@ def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_r
     units = _units(source, files, rejects, jobs)
     licence = source.licence if isinstance(source, Content) else COLLECTIONS[source.collection].licence
     labels = _labels(source, files)
-    calls = [(unit.file.format, unit.file.location, unit.part, _options(source)) for unit in units]
-    results = in_order(call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+        if source.modality == "table":
+            tables = [(unit.file, unit.digest) for unit in units]
+            parsed = load(WRITERS["table"])(Path(partial), tables, _options(source), licence, rejects, jobs)
+        else:
+            parsed = _parse(source, units, labels, licence, rejects, Path(partial), jobs)
+        write_rejects(Path(partial) / "rejects.csv", rejects)
+        _check(source, files, parsed, rejects, max_rejects)
+        for name in CORPUS_FILES[source.modality]:
+            (Path(partial) / name).replace(folder / name)
+
+
+def _parse(
+    source: Source,
+    units: Sequence[Unit],
+    labels: Mapping[str, tuple[tuple[str, str], ...]],
+    licence: str,
+    rejects: list[Reject],
+    folder: Path,
+    jobs: int,
+) -> int:
+    """Write the tables of the units' music or recordings into `folder`; gives the number of pieces."""
+    calls = [(unit.file.format, unit.file.location, unit.part, _options(source)) for unit in units]
+    results = in_order(call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE))
+    writer = load(WRITERS[source.modality])(folder)
     parsed = 0
     progress = Progress(len(units), "parse")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-        writer = CorpusWriter(Path(partial))
-        for done, (unit, result) in enumerate(zip(units, results, strict=True), 1):
-            if isinstance(result, Failure):
-                rejects.append(Reject(unit.path, unit.digest, "parse", result.reason))
-            else:
-                music = replace(result, labels=result.labels + labels.get(unit.file.path, ()))
-                writer.add(Entry(unit.piece, unit.path, unit.digest, licence, music))
-                parsed += 1
-            progress.show(done)
-        writer.close()
-        write_rejects(Path(partial) / "rejects.csv", rejects)
-        _check(files, parsed, rejects, max_rejects)
-        for name in FILES:
-            (Path(partial) / name).replace(folder / name)
+    for done, (unit, result) in enumerate(zip(units, results, strict=True), 1):
+        if isinstance(result, Failure):
+            rejects.append(Reject(unit.path, unit.digest, "parse", result.reason))
+        else:
+            music = replace(result, labels=result.labels + labels.get(unit.file.path, ()))
+            writer.add(Entry(unit.piece, unit.path, unit.digest, licence, music))
+            parsed += 1
+        progress.show(done)
+    writer.close()
+    return parsed
 
 
 def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
@@ -144,7 +155,8 @@ def _units(source: Source, files: Sequence[SourceFile], rejects: list[Reject], j
         if file.path == table:
             rejects.append(Reject(file.path, unit.digest, "list", "the table of labels"))
         elif file.format is None:
-            reason = f"not a music file (its name does not end in {' or '.join(SUFFIXES)})"
+            endings = " or ".join(SUFFIXES[source.modality])
+            reason = f"not a {NAMES[source.modality]} (its name does not end in {endings})"
             rejects.append(Reject(file.path, unit.digest, "list", reason))
         elif file.format in PARTS:
             several.append(unit)
@@ -190,13 +202,17 @@ def _labels(source: Source, files: Sequence[SourceFile]) -> dict[str, tuple[tupl
     }
 
 
-def _check(files: Sequence[SourceFile], parsed: int, rejects: Sequence[Reject], limit: float) -> None:
+def _check(source: Source, files: Sequence[SourceFile], parsed: int, rejects: Sequence[Reject], limit: float) -> None:
     unreadable = [reject for reject in rejects if reject.stage != "list"]
     music = parsed + len(unreadable)
     if parsed and len(unreadable) <= limit * music:
         return
     if not music:
-        raise ValueError(f"none of the {len(files)} files is a music file (first: {files[0].path}): correct `path`")
+        others = [name for name in SUFFIXES if any(format_of(file.path, name) for file in files)]
+        remedy = f"say `modality: {others[0]}`" if others else "correct `path`"
+        raise ValueError(
+            f"none of the {len(files)} files is a {NAMES[source.modality]} (first: {files[0].path}): {remedy}"
+        )
     reasons = Counter(reject.reason for reject in unreadable).most_common(3)
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     example = min(reject.path for reject in unreadable)

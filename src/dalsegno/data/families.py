@@ -149,9 +149,14 @@ KINDS = ("exact", "transposed", "near", "melody", "group")
 
 def build(options: FamilyOptions, corpus: Path, folder: Path) -> None:
     """Write `families.csv` and `pairs.csv` of the corpus folder `corpus` into `folder`."""
-    tables = Corpus(corpus)
-    pairs = join(tables, options, read_groups(corpus))
-    names = [piece["piece"] for piece in tables.pieces]
+    if (Path(corpus) / "notes.parquet").exists():
+        tables = Corpus(corpus)
+        pairs = join(tables, options, read_groups(corpus))
+        names = [piece["piece"] for piece in tables.pieces]
+    else:
+        pieces = pq.read_table(Path(corpus) / "pieces.parquet", columns=["piece", "content"])
+        pairs = join_contents(pieces["content"].to_pylist(), read_groups(corpus))
+        names = pieces["piece"].to_pylist()
     family = components(len(names), np.array([(one, other) for one, other, *_ in pairs], np.int64).reshape(-1, 2))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,6 +219,18 @@ def join(corpus: Corpus, options: FamilyOptions, groups: Mapping[int, str]) -> l
     for index, group in sorted(groups.items()):
         one = meet(index, "group", group)
         if one != index:
+            found.append((one, index, "group", "", group))
+    return sorted(found)
+
+
+def join_contents(contents: Sequence[str], groups: Mapping[int, str]) -> list[tuple[int, int, str, str, str]]:
+    """Like `join`, of recordings or rows of features: by equal content, and by their groups."""
+    found: list[tuple[int, int, str, str, str]] = []
+    first: dict[tuple[str, str], int] = {}
+    for index, content in enumerate(contents):
+        if (one := first.setdefault(("exact", content), index)) != index:
+            found.append((one, index, "exact", "1", ""))
+        if (group := groups.get(index)) and (one := first.setdefault(("group", group), index)) != index:
             found.append((one, index, "group", "", group))
     return sorted(found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -75,7 +75,7 @@ def read_labels(options: Labels, location: Path, music: Collection[str]) -> Labe
             labels = {name: row[name] for name in kept}
             if groups:
                 labels[GROUP] = " | ".join(row[name] or "" for name in groups) if any(map(row.get, groups)) else ""
-            rows[path] = _labels(labels)
+            rows[path] = named_labels(labels)
     if not names & rows.keys():
         example = next(iter(rows), "the table is empty")
         raise ValueError(
@@ -98,10 +98,10 @@ def path_labels(pattern: str, music: Collection[str]) -> dict[str, tuple[tuple[s
     found = {path: match.groupdict() for path in music if (match := re.search(pattern, path))}
     if music and not found:
         raise ValueError(f"no path matches path_labels {pattern!r} (first: {min(music)}): correct path_labels")
-    return {path: _labels(groups) for path, groups in found.items()}
+    return {path: named_labels(groups) for path, groups in found.items()}
 
 
-def _labels(labels: dict[str, str | None]) -> tuple[tuple[str, str], ...]:
+def named_labels(labels: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
     """Labels as pairs: empty values give none, parts of a split get their names here."""
     if split := labels.get(SPLIT):
         labels = {**labels, SPLIT: SPLIT_NAMES.get(split.lower(), split.lower())}

@@ -108,7 +108,7 @@ def list_folder(folder: Path, content: Content) -> list[SourceFile]:
         paths += [Path(parent, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
     table = content.labels.file if content.labels else None
     paths = sorted(path for path in paths if included(path, content))
-    formats = {path: None if path == table else content.format or format_of(path) for path in paths}
+    formats = {path: None if path == table else content.format or format_of(path, content.modality) for path in paths}
     return _named(folder, formats)
 
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
-from dalsegno.data.readers import READERS
+from dalsegno.data.readers import READERS, modality_of
 from dalsegno.options import Name, Section
+
+CORPUS_FILES: dict[str, tuple[str, ...]] = {
+    "notes": (
+        "notes.parquet",
+        "pieces.parquet",
+        "meters.parquet",
+        "tempos.parquet",
+        "keys.parquet",
+        "labels.parquet",
+        "rejects.csv",
+    ),
+    "audio": ("pieces.parquet", "labels.parquet", "rejects.csv"),
+    "table": ("features.parquet", "pieces.parquet", "labels.parquet", "rejects.csv"),
+}
+"""The files of a corpus folder, by modality."""
 
 
 class Music21Source(Section):
     """Scores that ship in music21's wheel."""
 
+    modality: ClassVar[str] = "notes"
     kind: Literal["music21"]
     collection: Literal[
         "bach_chorales", "ryans_mammoth", "essen", "oneill", "aird", "palestrina", "monteverdi", "trecento"
@@ -32,6 +48,10 @@ class Labels(Section):
 class Content(Section):
     """What a folder or an archive holds."""
 
+    modality: Literal["notes", "audio", "table"] = Field(
+        "notes",
+        description="what the files hold: notes (MIDI, scores, lists of notes), recordings, or tables of features",
+    )
     licence: str = Field("unknown", description="stands in the report and beside every sample")
     include: list[str] = Field(["*"], description="patterns of paths to read; * stands for / too")
     exclude: list[str] = Field([], description="patterns of paths to leave out, of those included")
@@ -63,6 +83,14 @@ class Content(Section):
         if name is not None and name not in READERS:
             raise ValueError(f"no format {name!r}; valid: {', '.join(sorted(READERS))}")
         return name
+
+    @model_validator(mode="after")
+    def fits_its_modality(self) -> Self:
+        if self.format is not None and modality_of(self.format) != self.modality:
+            raise ValueError(f"the format {self.format!r} is read with `modality: {modality_of(self.format)}`")
+        if self.modality == "table" and self.labels is not None:
+            raise ValueError("labels: those of a table are its own columns; name them in options.labels")
+        return self
 
 
 class FolderSource(Content):

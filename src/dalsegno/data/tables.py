@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,8 @@ TEMPOS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("qpm", pa.floa
 KEYS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("tonic", pa.int16()), ("mode", pa.string())])
 LABELS = pa.schema([("piece", pa.int32()), ("label", pa.string()), ("value", pa.string())])
 
+
+M = TypeVar("M")
 
 NOTE_COLUMNS = ("track", "start", "pitch", "duration", "program", "velocity")
 """The columns of `Music.notes`; their order is the order in which notes are sorted."""
@@ -72,14 +74,14 @@ class Music:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[M]):
     """One parsed file on its way into the tables."""
 
     piece: str
     source: str
     sha256: str
     licence: str
-    music: Music
+    music: M
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class CorpusWriter:
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._schemas if name != "notes"}
         self._waiting = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry[Music]) -> None:
         """Append one piece; pieces keep the order in which they come.
 
         Raises:
@@ -185,7 +187,7 @@ class CorpusWriter:
         self._files[name].write_table(pa.table(arrays, schema))
 
 
-def write_corpus(folder: Path, entries: Iterable[Entry], rejects: Iterable[Reject]) -> None:
+def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterable[Reject]) -> None:
     """Write the tables of a corpus into `folder`; sorted by piece id.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dalsegno.data import split as splits
@@ -261,6 +262,13 @@ def _remedy(study: str) -> str:
 
 
 def _facts(stage: str, folder: Path) -> dict[str, float | int | str]:
+    if stage == "corpus" and not (folder / "notes.parquet").exists():
+        contents = pq.read_table(folder / "pieces.parquet", columns=["piece", "content"])
+        return {
+            "pieces": len(contents),
+            "rejects": len((folder / "rejects.csv").read_text().splitlines()) - 1,
+            "digest": digest(canonical(contents.to_pylist())),
+        }
     if stage == "corpus":
         corpus = Corpus(folder)
         columns: dict[str, np.ndarray] = corpus.notes

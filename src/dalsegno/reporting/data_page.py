@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,34 @@ import pyarrow.parquet as pq
 
 from dalsegno.data import cards
 from dalsegno.data.catalog import Entry
+from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
 KINDS = ("exact", "transposed", "near", "melody", "group")
 LARGEST, NAMED = 8, 6
+
+
+@dataclass(frozen=True)
+class Size:
+    """A column of `pieces.parquet` that says how large a piece is, in parts of a unit."""
+
+    column: str
+    title: str
+    unit: str
+    parts: int
+
+    def of(self, pieces: Sequence[Mapping[str, Any]]) -> int:
+        """The size of several pieces, in whole units."""
+        return int(sum(piece[self.column] for piece in pieces) // self.parts)
+
+
+SIZES = (
+    Size("notes", "Notes", "notes", 1),
+    Size("end", "Length", "quarters", TICKS_PER_QUARTER),
+    Size("seconds", "Length", "seconds", 1),
+)
+"""What a corpus of notes, of recordings or of features has of these."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +86,10 @@ def dataset_page(
         random: whether the split was drawn without regard to families.
         card: the dataset's entry of the catalog, where it came from there.
     """
-    pieces = pq.read_table(Path(corpus) / "pieces.parquet", columns=["piece", "notes", "end", "licence"]).to_pylist()
+    pieces = pq.read_table(Path(corpus) / "pieces.parquet").to_pylist()
     rejects = _read(Path(corpus) / "rejects.csv")
-    notes = {piece["piece"]: piece["notes"] for piece in pieces}
-    ends = {piece["piece"]: piece["end"] for piece in pieces}
+    by_name = {piece["piece"]: piece for piece in pieces}
+    sizes = [size for size in SIZES if all(size.column in piece for piece in pieces)]
     rows = _read(split)
     trained = {row["family"] for row in rows if row["split"] == "train"}
     lines = []
@@ -80,8 +103,7 @@ def dataset_page(
             count(len(present)),
             "–" if part in ("train", "unused") else count(sum(row["clean"] == "true" for row in mine)),
             "–" if part in ("train", "unused") else count(len(present & trained)),
-            count(sum(notes.get(row["piece"], 0) for row in mine)),
-            count(sum(ends.get(row["piece"], 0) for row in mine) // 480),
+            *(count(size.of([by_name[row["piece"]] for row in mine if row["piece"] in by_name])) for size in sizes),
         )
         lines.append(Line((part,), tuple(Cell(number) for number in numbers), "model"))
     found = len(pieces) + len(rejects)
@@ -92,7 +114,7 @@ def dataset_page(
             ("found", count(found), "files or pieces"),
             ("parsed", count(len(pieces)), "pieces"),
             ("rejected", count(len(rejects)), "files or pieces"),
-            ("notes", count(sum(notes.values())), "notes"),
+            *((size.title.lower(), count(size.of(pieces)), size.unit) for size in sizes),
             ("families", count(len(_members(families))), "of one piece or more"),
         ),
         licences=tuple(sorted({piece["licence"] for piece in pieces})),
@@ -104,8 +126,7 @@ def dataset_page(
                 Column("Families", "families"),
                 Column("Clean", "pieces"),
                 Column("Shared with train", "families"),
-                Column("Notes", "notes"),
-                Column("Length", "quarters"),
+                *(Column(size.title, size.unit) for size in sizes),
             ),
             tuple(lines),
         ),

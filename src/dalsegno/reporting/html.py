@@ -104,7 +104,7 @@ def render(inputs: ReportInputs) -> str:
         runs=runs,
         models=models,
         colours=colours,
-        datasets=sorted({run.dataset for run in runs}),
+        datasets=sorted({*inputs.corpora, *(run.dataset for run in runs)}),
         likelihoods=likelihoods(rows, runs, colours, comparisons),
         paired=paired_tests(comparisons, runs),
         across=across_representations(rows, runs, colours, comparisons),

@@ -23,7 +23,20 @@ LACKING: dict[str, tuple[str, ...]] = {
 """Option -> the tokenizations that cannot say it. MidiTok's PerTok counts bars wrongly in meters of eighths."""
 
 
-class Grid(Section):
+class Tokens(Section):
+    """What all representations are asked."""
+
+    @property
+    def layout(self) -> Layout:
+        return "events"
+
+    @property
+    def transposes(self) -> bool:
+        """Whether pitches are symbols of their own, one semitone apart."""
+        return True
+
+
+class Grid(Tokens):
     """What stands on a grid that divides the quarter note."""
 
     steps_per_quarter: int = Field(4, ge=1, le=48, description="grid lines a quarter note; a divisor of 480")
@@ -128,8 +141,12 @@ class Events(Grid):
     def layout(self) -> Layout:
         return "compound" if self.kind in COMPOUND else "events"
 
+    @property
+    def transposes(self) -> bool:
+        return self.learned is None
 
-class Words(Section):
+
+class Words(Tokens):
     """Note names and chords as words, one an onset (Pricop and Iftene, KES 2024)."""
 
     kind: Literal["words"]
@@ -137,8 +154,8 @@ class Words(Section):
     octave: int = Field(4, ge=0, le=9, description="where chords sound when words are read back; 4 begins at middle C")
 
     @property
-    def layout(self) -> Layout:
-        return "events"
+    def transposes(self) -> bool:
+        return False
 
 
 class Roll(Grid):
@@ -169,6 +186,10 @@ class Roll(Grid):
     @property
     def layout(self) -> Layout:
         return "roll"
+
+    @property
+    def transposes(self) -> bool:
+        return False
 
 
 RepresentationOptions = Annotated[Voices | Events | Words | Roll, Field(discriminator="kind")]

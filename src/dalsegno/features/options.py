@@ -1,0 +1,73 @@
+"""What is computed of music for classifiers: the `features` section of a study."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+
+from dalsegno.options import Name, Section
+
+
+class Features(Section):
+    """What all kinds share."""
+
+    table: ClassVar[bool] = True
+    """Whether a window is one row of numbers, and not a sequence of frames."""
+
+    kind: str
+    datasets: list[Name] | None = Field(None, description="whose features; absent: all datasets that have them")
+
+
+class Sound(Features):
+    """Features of sound: of recordings as they are, of notes as they are rendered."""
+
+    sample_rate: int = Field(22050, ge=8000, le=96000, description="Hz; recordings are resampled, notes rendered at it")
+    seconds: float = Field(300.0, gt=0, le=3600, description="what is heard of a piece at most, from its start")
+    window: float | None = Field(
+        None, ge=0.5, description="seconds of a window; whole windows only, in the split of their piece. Absent: pieces"
+    )
+
+
+class Gtzan(Sound):
+    """The table of 57 means and variances that the GTZAN dataset is usually published with."""
+
+    kind: Literal["gtzan"]
+
+
+class LogMel(Sound):
+    """Log-mel spectrograms in dB."""
+
+    table: ClassVar[bool] = False
+    kind: Literal["log_mel"]
+    bands: int = Field(128, ge=8, le=512, description="mel bands")
+    hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
+    frame: int = Field(2048, ge=64, le=16384, description="samples of a frame")
+
+
+class Mfcc(Sound):
+    """Mel-frequency cepstral coefficients, frame by frame."""
+
+    table: ClassVar[bool] = False
+    kind: Literal["mfcc"]
+    coefficients: int = Field(20, ge=1, le=128)
+    hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
+    frame: int = Field(2048, ge=64, le=16384, description="samples of a frame")
+
+
+class Chroma(Sound):
+    """Energy of the twelve pitch classes, frame by frame."""
+
+    table: ClassVar[bool] = False
+    kind: Literal["chroma"]
+    hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
+    frame: int = Field(2048, ge=64, le=16384, description="samples of a frame")
+
+
+FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma, Field(discriminator="kind")]
+
+
+def parse(document: dict[str, Any]) -> FeatureOptions:
+    """The section of one set of features from a plain document, e.g. of a job's spec."""
+    options: FeatureOptions = TypeAdapter(FeatureOptions).validate_python(document)
+    return options
