@@ -23,6 +23,7 @@ container: "docker://python:3.11-slim"
 include: "rules/common.smk"
 include: "rules/datasets.smk"
 include: "rules/representations.smk"
+include: "rules/features.smk"
 include: "rules/train.smk"
 include: "rules/sample.smk"
 include: "rules/copying.smk"
@@ -40,9 +41,10 @@ rule all:
 
 
 rule data:
-    """Corpora, splits and tokens of the study, without training anything."""
+    """Corpora, splits, tokens and features of the study, without training anything."""
     input:
         every("represent", "tokens.safetensors"),
+        every("features", "scaler.json"),
 
 
 rule trained:

@@ -11,6 +11,7 @@ from snakemake.logging import logger
 
 from dalsegno import cost
 from dalsegno.data.options import CORPUS_FILES
+from dalsegno.features.options import FEATURE_FILES
 from dalsegno.metrics.registry import METRICS
 from dalsegno.plan import Plan
 from dalsegno.study import StudyError, load

@@ -15,6 +15,7 @@ rule report:
         copying=every("copying", "pieces.csv") + every("calibrate", "null.csv"),
         references=every("reference", "notes.parquet"),
         indices=every("represent", "index.csv"),
+        features=every("features", "scaler.json"),
         corpora=every("corpus", "pieces.parquet"),
         rejects=every("corpus", "rejects.csv") + every("represent", "rejects.csv"),
         splits=every("split", "split.csv"),

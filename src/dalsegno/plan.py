@@ -20,6 +20,7 @@ from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
 from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, TableSplit
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
+from dalsegno.features.registry import FEATURES, WINDOWS
 from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
@@ -33,6 +34,7 @@ FOLDERS = {
     "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
+    "features": "features/{dataset}/{features}",
     "train": "runs/{study}/{run}",
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
@@ -87,7 +89,7 @@ class Plan:
 
     def folder(self, stage: str, **wildcards: str) -> str:
         """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
-        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "run", "sampler")}
+        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "features", "run", "sampler")}
         path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
         return (self.results / path).as_posix()
 
@@ -120,6 +122,20 @@ class Plan:
     def of_modality(self, modality: str) -> list[str]:
         """The datasets whose corpus is of one kind: notes, audio or table."""
         return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
+
+    @cached_property
+    def featured(self) -> list[tuple[str, str]]:
+        """Every dataset and set of features: those that a set names, or all whose pieces can have it."""
+        return sorted(
+            (dataset, name)
+            for name, options in self.study.features.items()
+            for dataset in options.datasets or self.datasets
+            if self.study.datasets[dataset].source.modality in options.modalities
+        )
+
+    def shaped(self, shape: str) -> list[str]:
+        """The sets of features of one shape: table or sequence."""
+        return sorted(name for name, options in self.study.features.items() if options.shape == shape)
 
     def corpus_files(self, dataset: str) -> tuple[str, ...]:
         """The files of a dataset's corpus folder."""
@@ -177,7 +193,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "families", "split", "represent", "calibrate", "reference", "control"):
+        if stage in ("corpus", "families", "split", "represent", "features", "calibrate", "reference", "control"):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -197,6 +213,8 @@ class Plan:
                 spec["split_table"] = self._table(name)
             if stage in ("represent", "calibrate"):
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
+            if stage == "features":
+                spec["features"] = study.features[wildcards["features"]].model_dump(mode="json", exclude={"datasets"})
             if stage == "calibrate":
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
@@ -259,6 +277,8 @@ class Plan:
             extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
+        if stage == "features":
+            extra += [WINDOWS, FEATURES[self.study.features[wildcards["features"]].kind]]
         if stage == "sample":
             extra.append(_module(REPRESENTATIONS[self.study.representations[run.representation].kind]))
         if stage == "control":
@@ -368,6 +388,7 @@ class Plan:
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
             "dataset representation": list(self._pairs()),
+            "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
             "": [()],

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dalsegno.data import catalog
 from dalsegno.data.options import Dataset, RandomSplit
+from dalsegno.features.options import FeatureOptions, Sound
 from dalsegno.models.registry import FAMILIES
 from dalsegno.options import Name, Section
 from dalsegno.representations.options import RepresentationOptions
@@ -127,6 +128,7 @@ class Study(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0, 1]
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     representations: dict[Name, RepresentationOptions] = {}
+    features: dict[Name, FeatureOptions] = Field({}, description="numbers for classifiers, of sound and of notes")
     models: dict[Name, Model] = Field({}, description="absent: a study of data alone, without runs")
     samplers: dict[Name, Sampler] = {}
     sweep: Sweep | None = Field(None, description="decodings that join `samplers`; the best of each model ranks it")
@@ -270,6 +272,7 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
                 if name is not None and name not in names:
                     where = f"runs.{index}.exclude.{position}.{axis}"
                     yield f"{where}: the study has no {axis} {name!r}{nearest(name, names)}"
+    yield from _broken_features(study)
     for index, gate in enumerate(study.gates):
         for axis, valid in (
             ("dataset", [*study.datasets]),
@@ -291,6 +294,20 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
         yield "runs: the exclusions leave no run"
     if not study.models and "runs" in study.model_fields_set:
         yield "runs: the study has no models"
+
+
+def _broken_features(study: Study) -> typing.Iterator[str]:
+    for name, options in study.features.items():
+        where = f"features.{name}"
+        for index, dataset in enumerate(options.datasets or []):
+            if dataset not in study.datasets:
+                told = f"the study has no dataset {dataset!r}{nearest(dataset, study.datasets)}"
+                yield f"{where}.datasets.{index}: {told}"
+            elif (kind := study.datasets[dataset].source.modality) not in options.modalities:
+                able = " or ".join(options.modalities)
+                yield f"{where}.datasets.{index}: {dataset} is of modality {kind}, {options.kind} needs {able}"
+        if isinstance(options, Sound) and options.window and options.window > options.seconds:
+            yield f"{where}.window: {options.window:g} s do not fit in the {options.seconds:g} s of `seconds`"
 
 
 def _broken_leaks(study: Study) -> typing.Iterator[str]:

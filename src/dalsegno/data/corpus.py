@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,10 +15,11 @@ from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folde
 from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.readers import PARTS, SUFFIXES, WRITERS, format_of, load
-from dalsegno.data.tables import Entry, Reject, write_rejects
+from dalsegno.data.tables import Entry, Reject, commonest, write_rejects
 from dalsegno.data.unpacking import unpack
 
 SECONDS_A_FILE = 60.0
+MEGABYTES_A_FILE = 2048
 
 NAMES = {"notes": "music file", "audio": "recording", "table": "table"}
 
@@ -114,7 +114,9 @@ def _parse(
 ) -> int:
     """Write the tables of the units' music or recordings into `folder`; gives the number of pieces."""
     calls = [(unit.file.format, unit.file.location, unit.part, _options(source)) for unit in units]
-    results = in_order(call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE))
+    results = in_order(
+        call_in_workers("dalsegno.data.readers:read_part", calls, jobs, SECONDS_A_FILE, MEGABYTES_A_FILE)
+    )
     writer = load(WRITERS[source.modality])(folder)
     parsed = 0
     progress = Progress(len(units), "parse")
@@ -163,7 +165,9 @@ def _units(source: Source, files: Sequence[SourceFile], rejects: list[Reject], j
         else:
             units.append(unit)
     calls = [(unit.file.format, unit.file.location, _options(source)) for unit in several]
-    for index, parts in call_in_workers("dalsegno.data.readers:list_parts", calls, jobs, SECONDS_A_FILE):
+    for index, parts in call_in_workers(
+        "dalsegno.data.readers:list_parts", calls, jobs, SECONDS_A_FILE, MEGABYTES_A_FILE
+    ):
         unit = several[index]
         if isinstance(parts, Failure):
             rejects.append(Reject(unit.path, unit.digest, "parse", parts.reason))
@@ -213,7 +217,7 @@ def _check(source: Source, files: Sequence[SourceFile], parsed: int, rejects: Se
         raise ValueError(
             f"none of the {len(files)} files is a {NAMES[source.modality]} (first: {files[0].path}): {remedy}"
         )
-    reasons = Counter(reject.reason for reject in unreadable).most_common(3)
+    reasons = commonest(reject.reason for reject in unreadable)[:3]
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     example = min(reject.path for reject in unreadable)
     raise ValueError(

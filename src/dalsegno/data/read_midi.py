@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
-from dalsegno.data.tables import NOTE_COLUMNS, Music
+from dalsegno.data.tables import LAST_TICK, NOTE_COLUMNS, Music
 
 
 def read(path: Path, part: str | None = None, options: dict[str, Any] | None = None) -> Music:
@@ -35,16 +35,22 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
     notes = _rows(tracks)
     if not len(notes):
         raise ValueError("no notes")
+    _check_notes(notes)
     return Music(
         title="",
         notes=notes,
         meters=tuple(
-            (s.time, s.numerator, s.denominator) for s in score.time_signatures if s.numerator > 0 and s.denominator > 0
+            (mark.time, mark.numerator, mark.denominator)
+            for mark in score.time_signatures
+            if 0 <= mark.time <= LAST_TICK and mark.numerator > 0 and 0 < mark.denominator < 1 << 15
         ),
-        tempos=tuple((tempo.time, float(tempo.qpm)) for tempo in score.tempos if 0 < tempo.qpm < 1e4),
+        tempos=tuple(
+            (mark.time, float(mark.qpm)) for mark in score.tempos if 0 <= mark.time <= LAST_TICK and 0 < mark.qpm < 1e4
+        ),
         keys=tuple(
-            (key.time, (key.key * 7 + (9 if key.tonality else 0)) % 12, "minor" if key.tonality else "major")
-            for key in score.key_signatures
+            (mark.time, (mark.key * 7 + (9 if mark.tonality else 0)) % 12, "minor" if mark.tonality else "major")
+            for mark in score.key_signatures
+            if 0 <= mark.time <= LAST_TICK
         ),
     )
 
@@ -63,9 +69,22 @@ def _rows(tracks: Sequence[Any]) -> np.ndarray:
         block[:, 4] = DRUMS if track.is_drum else track.program
         block[:, 5] = columns["velocity"]
         first += len(block)
-    _, start, pitch, duration, _, _ = rows.T
-    kept = (duration > 0) & (start >= 0) & (pitch >= 0) & (pitch <= 127)
-    return rows if kept.all() else rows[kept]
+    return rows
+
+
+def _check_notes(rows: np.ndarray) -> None:
+    """Refuse what no MIDI file can say: damage that symusic reads on through.
+
+    Raises:
+        ValueError: the reason.
+    """
+    _, start, pitch, duration, program, velocity = rows.T.astype(np.int64)
+    limits = {"pitch": (pitch, 127), "velocity": (velocity, 127), "program": (program, DRUMS)}
+    for name, (values, most) in limits.items():
+        if values.min() < 0 or values.max() > most:
+            raise ValueError(f"damaged: a note has a {name} outside 0 to 127")
+    if start.min() < 0 or duration.min() < 1 or (start + duration).max() > LAST_TICK:
+        raise ValueError("damaged: a note ends before it starts, or after the last tick (2^30)")
 
 
 def _check_chunks(content: bytes) -> None:

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
-from dalsegno.data.tables import Music
+from dalsegno.data.tables import LAST_TICK, Music
 
 VELOCITY = 80
 """Scores carry no velocities; 80 is the usual mezzo-forte."""
-
-LAST_TICK = 1 << 30
-"""No music is longer: at 480 ticks a quarter and 120 quarters a minute, this is thirteen days."""
 
 
 def to_music(score: Any, title: str, labels: Sequence[tuple[str, str]] = ()) -> Music:

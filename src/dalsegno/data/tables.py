@@ -6,6 +6,7 @@ The unit of time is the tick, 480 a quarter note. `docs/artifacts.md` explains e
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ TEMPOS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("qpm", pa.floa
 KEYS = pa.schema([("piece", pa.int32()), ("tick", pa.int32()), ("tonic", pa.int16()), ("mode", pa.string())])
 LABELS = pa.schema([("piece", pa.int32()), ("label", pa.string()), ("value", pa.string())])
 
+
+LAST_TICK = 1 << 30
+"""No music is longer: at 480 ticks a quarter and 120 quarters a minute, this is thirteen days."""
 
 M = TypeVar("M")
 
@@ -92,6 +96,19 @@ class Reject:
     sha256: str
     stage: str
     reason: str
+
+
+VARYING = re.compile(r"\d[\d.,]*|'[^']*'")
+"""What tells one file's reason from another's of the same kind: numbers and what is quoted."""
+
+
+def commonest(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Kinds of reasons with their counts, the commonest first; what differs within a kind is an ellipsis."""
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kinds.setdefault(VARYING.sub("…", reason), []).append(reason)
+    told = [(found[0] if len(set(found)) == 1 else kind, len(found)) for kind, found in kinds.items()]
+    return sorted(told, key=lambda one: (-one[1], one[0]))
 
 
 PARQUET: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}

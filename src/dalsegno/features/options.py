@@ -8,12 +8,20 @@ from pydantic import Field, TypeAdapter
 
 from dalsegno.options import Name, Section
 
+FEATURE_FILES = {
+    "table": ("features.parquet", "scaler.json", "rejects.csv"),
+    "sequence": ("features.safetensors", "index.csv", "scaler.json", "rejects.csv"),
+}
+"""What is written of a set of features, by its shape."""
+
 
 class Features(Section):
     """What all kinds share."""
 
-    table: ClassVar[bool] = True
-    """Whether a window is one row of numbers, and not a sequence of frames."""
+    shape: ClassVar[str] = "table"
+    """Whether a window is one row of numbers or a sequence of frames."""
+    modalities: ClassVar[tuple[str, ...]] = ("notes", "audio")
+    """What the pieces are that have these features."""
 
     kind: str
     datasets: list[Name] | None = Field(None, description="whose features; absent: all datasets that have them")
@@ -38,7 +46,7 @@ class Gtzan(Sound):
 class LogMel(Sound):
     """Log-mel spectrograms in dB."""
 
-    table: ClassVar[bool] = False
+    shape: ClassVar[str] = "sequence"
     kind: Literal["log_mel"]
     bands: int = Field(128, ge=8, le=512, description="mel bands")
     hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
@@ -48,7 +56,7 @@ class LogMel(Sound):
 class Mfcc(Sound):
     """Mel-frequency cepstral coefficients, frame by frame."""
 
-    table: ClassVar[bool] = False
+    shape: ClassVar[str] = "sequence"
     kind: Literal["mfcc"]
     coefficients: int = Field(20, ge=1, le=128)
     hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
@@ -58,13 +66,20 @@ class Mfcc(Sound):
 class Chroma(Sound):
     """Energy of the twelve pitch classes, frame by frame."""
 
-    table: ClassVar[bool] = False
+    shape: ClassVar[str] = "sequence"
     kind: Literal["chroma"]
     hop: int = Field(512, ge=32, le=8192, description="samples between two frames")
     frame: int = Field(2048, ge=64, le=16384, description="samples of a frame")
 
 
-FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma, Field(discriminator="kind")]
+class Symbolic(Features):
+    """A row a piece of what is written, after jSymbolic: pitch, intervals, rhythm, texture, harmony, dynamics, form."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("notes",)
+    kind: Literal["symbolic"]
+
+
+FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Symbolic, Field(discriminator="kind")]
 
 
 def parse(document: dict[str, Any]) -> FeatureOptions:

@@ -1,8 +1,8 @@
 """The features by kind. Strings, so that a change of one kind is no change of another, and no job pays for all.
 
 A module of features of sound has `columns(options)`, the name of each number, and `values(sound, rate, options)`, the
-numbers of one window as `[rows, columns]`. One of features of notes has `columns` and `values(notes, tempos, meters,
-options)`.
+numbers of one window as `[rows, columns]`. One of features of notes has `columns` and `values(corpus, numbers,
+options)`, one row a piece.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ FEATURES: dict[str, str] = {
     "log_mel": "dalsegno.features.frames",
     "mfcc": "dalsegno.features.frames",
     "chroma": "dalsegno.features.frames",
+    "symbolic": "dalsegno.features.symbolic",
 }
+
+WINDOWS = "dalsegno.features.windows"
+"""What cuts pieces into windows, in the workers."""
 
 
 def load(kind: str) -> ModuleType:

@@ -39,7 +39,7 @@ def of_recording(path: Path, options: dict[str, Any]) -> list[Window]:
     from dalsegno.data.read_audio import samples
     from dalsegno.sound.signal import to_mono
 
-    chosen = parse(options)
+    chosen = _sound(options)
     content_FxC, rate = samples(path, chosen.seconds)
     return windows(to_mono(content_FxC, rate, chosen.sample_rate), chosen)
 
@@ -52,11 +52,17 @@ def of_notes(columns: dict[str, np.ndarray], tempos: list[tuple[int, float]], op
     """
     from dalsegno.sound.rendering import render
 
-    chosen = parse(options)
+    chosen = _sound(options)
     notes = make_notes(**columns)
     if not len(notes):
         raise ValueError("a piece without notes has no sound")
     return windows(render(notes, tempos, chosen.seconds, chosen.sample_rate), chosen)
+
+
+def _sound(document: dict[str, Any]) -> Sound:
+    options = parse(document)
+    assert isinstance(options, Sound)
+    return options
 
 
 def windows(sound: np.ndarray, options: Sound) -> list[Window]:

@@ -93,13 +93,18 @@ def _mean_pitch(pieces: Pieces) -> np.ndarray:
     return pieces.pitched.mean(pieces.pitched.pitch)
 
 
-def _key_clarity(pieces: Pieces) -> np.ndarray:
+def key_correlations(pieces: Pieces) -> np.ndarray:
+    """`correlations_Px24` with the keys: twelve major by tonic, then twelve minor; see `key_clarity`."""
     pitched = pieces.pitched
     profile = counts(pitched.piece, pitched.pitch % 12, pieces.number, 12, pitched.end - pitched.start)
     profile = profile - profile.mean(axis=1, keepdims=True)
     keys = KEYS_24x12 - KEYS_24x12.mean(axis=1, keepdims=True)
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    return ratio((profile @ keys.T).max(axis=1), np.linalg.norm(profile, axis=1))
+    return ratio(profile @ keys.T, np.linalg.norm(profile, axis=1, keepdims=True))
+
+
+def _key_clarity(pieces: Pieces) -> np.ndarray:
+    return np.asarray(pieces.shared(key_correlations).max(axis=1))
 
 
 pitch_class_entropy = PieceMetric(_entropy, "bits")

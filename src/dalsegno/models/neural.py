@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,20 @@ TOKENS_A_BATCH = 4096
 def named(tree: Any) -> dict[str, jax.Array]:
     """The arrays of an NNX state by dotted path."""
     return {".".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(tree)}
+
+
+class Devices(Protocol):
+    """Where evaluation runs when training is spread over devices."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def place_rows(self, tree: Any) -> Any:
+        """Arrays with their rows split over the devices."""
+
+    def read(self, tree: Any) -> Any:
+        """Copies of arrays in this process's memory."""
 
 
 class Neural:
@@ -67,9 +81,12 @@ class Neural:
         model: steps.StepModel = nnx.merge(self.graph, params)
         return model.log_probs(inputs, tokens_BxTxK)
 
-    def log_probs(self, pieces: Sequence[np.ndarray], params: Any = None) -> list[np.ndarray]:
-        """See `dalsegno.models.base.Trained`; `params` stands in for the model's own weights."""
+    def log_probs(
+        self, pieces: Sequence[np.ndarray], params: Any = None, devices: Devices | None = None
+    ) -> list[np.ndarray]:
+        """See `dalsegno.models.base.Trained`; `params`, on `devices`, stand in for the model's own weights."""
         params = self.params if params is None else params
+        place, read, count = (devices.place_rows, devices.read, devices.count) if devices else (tuple, np.asarray, 1)
         result: list[np.ndarray] = [np.empty(0)] * len(pieces)
         buckets: dict[int, list[int]] = {}
         for index, piece in enumerate(pieces):
@@ -78,11 +95,11 @@ class Neural:
                 length *= 2
             buckets.setdefault(length, []).append(index)
         for length, members in sorted(buckets.items()):
-            rows = max(1, TOKENS_A_BATCH // length)
+            rows = -(-max(1, TOKENS_A_BATCH // length) // count) * count
             for first in range(0, len(members), rows):
                 batch = members[first : first + rows]
-                tokens, inputs = self._padded([pieces[i] for i in batch], rows, length)
-                logp = np.asarray(self._log_probs(params, inputs, tokens))
+                tokens, inputs = place(self._padded([pieces[i] for i in batch], rows, length))
+                logp = read(self._log_probs(params, inputs, tokens))
                 for row, i in enumerate(batch):
                     result[i] = logp[row, : len(pieces[i])]
         return result

@@ -10,7 +10,7 @@ Functions with the suffix `___` accept any leading axes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -117,6 +117,19 @@ def _shifted_backward(previous___: jax.Array, grad___xV: jax.Array) -> tuple[jax
 shifted.defvjp(_shifted_forward, _shifted_backward)
 
 
+def per_device(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+    """`function` of arrays whose first axis is that of a batch; where there is a mesh, each device on its own rows.
+
+    For loops over the first axis: XLA's partitioner would gather it on every device.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.size < 2:
+        return function(*arrays)
+    rows = jax.sharding.PartitionSpec(mesh.axis_names[0])
+    # Not checked: the check wants to be told of every constant that enters a loop.
+    return jax.shard_map(function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)(*arrays)
+
+
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key."""
     dropped = round(rate * 256)
@@ -141,6 +154,15 @@ def linear(rngs: nnx.Rngs, rows: int, columns: int, scale: float = 1.0) -> nnx.P
 def table(rngs: nnx.Rngs, rows: int, columns: int, scale: float) -> nnx.Param[jax.Array]:
     """An embedding table whose entries have the standard deviation `scale`."""
     return nnx.Param(jax.random.normal(rngs.params(), (rows, columns)) * scale)
+
+
+def cross_entropy(logits___xV: jax.Array, tokens___: jax.Array, smoothing: float = 0.0) -> jax.Array:
+    """`loss___` in nats (float32) of tokens, `smoothing` of whose target is the uniform distribution."""
+    logits = logits___xV.astype(jnp.float32)
+    chosen = jnp.take_along_axis(logits, tokens___[..., None], axis=-1)[..., 0]
+    if smoothing:
+        chosen = (1 - smoothing) * chosen + smoothing * jnp.mean(logits, axis=-1)
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
 class Embedding(nnx.Module):
@@ -249,12 +271,28 @@ class StepModel(nnx.Module):
         """One step: the next state and `trunk_BxD`, equal to `trunk`'s up to rounding."""
         raise NotImplementedError
 
-    def log_probs(self, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """`logp_BxTxK` in nats of given tokens; in training with the dropout of `key`."""
+    def log_probs(self, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+        """`logp_BxTxK` in nats of given tokens."""
+        return -self._losses(inputs, tokens_BxTxK, None, 0.0)
+
+    def losses(
+        self, inputs: Inputs, tokens_BxTxK: jax.Array, mask_BxT: jax.Array, key: jax.Array, smoothing: float
+    ) -> jax.Array:
+        """`loss_BxTxK` in nats, whose mean over the steps that `mask_BxT` keeps is what training lowers.
+
+        Args:
+            inputs: of every step of a batch of windows.
+            tokens_BxTxK: what is to be predicted.
+            mask_BxT: 1.0 where a step belongs to a piece, 0.0 after its end.
+            key: of dropout, and of whatever else a family draws.
+            smoothing: weight of the uniform distribution in the target (Szegedy et al. 2016).
+        """
+        return self._losses(inputs, tokens_BxTxK, key, smoothing)
+
+    def _losses(self, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None, smoothing: float) -> jax.Array:
         trunk = self.trunk(self.embedding(inputs), key)
-        each = []
-        for k, head in enumerate(self.heads):
-            logits = head(trunk, inputs, tokens_BxTxK)
-            chosen = jnp.take_along_axis(logits, tokens_BxTxK[..., k, None], axis=-1)[..., 0]
-            each.append(chosen - jax.nn.logsumexp(logits, axis=-1))
+        each = [
+            cross_entropy(head(trunk, inputs, tokens_BxTxK), tokens_BxTxK[..., k], smoothing)
+            for k, head in enumerate(self.heads)
+        ]
         return jnp.stack(each, axis=-1)

@@ -67,8 +67,9 @@ def rotate(x_TxC: jax.Array, positions_T: jax.Array) -> jax.Array:
 
 
 def normalized(x: jax.Array, scale_D: jax.Array) -> jax.Array:
-    """Root-mean-square normalisation (Zhang and Sennrich 2019)."""
-    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale_D
+    """Root-mean-square normalisation (Zhang and Sennrich 2019), in float32."""
+    wide = x.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + 1e-6)).astype(x.dtype) * scale_D
 
 
 class Block(nnx.Module):

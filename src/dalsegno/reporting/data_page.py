@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from dalsegno.data import cards
 from dalsegno.data.catalog import Entry
 from dalsegno.data.notes import TICKS_PER_QUARTER
+from dalsegno.data.tables import commonest
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
@@ -107,7 +108,8 @@ def dataset_page(
         )
         lines.append(Line((part,), tuple(Cell(number) for number in numbers), "model"))
     found = len(pieces) + len(rejects)
-    reasons = Counter((row["stage"], row["reason"]) for row in rejects)
+    stages = sorted({row["stage"] for row in rejects})
+    reasons = {stage: commonest(row["reason"] for row in rejects if row["stage"] == stage) for stage in stages}
     return DatasetPage(
         name=name,
         facts=(
@@ -137,7 +139,11 @@ def dataset_page(
             "Rejected",
             ("Stage", "Reason"),
             (Column("Rejected", "files or pieces"),),
-            tuple(Line(key, (Cell(count(n)),), "model") for key, n in sorted(reasons.items())),
+            tuple(
+                Line((stage, reason), (Cell(count(n)),), "model")
+                for stage, found in reasons.items()
+                for reason, n in found
+            ),
         ),
         representations=_representations(representations),
         card=_card(card) if card else None,

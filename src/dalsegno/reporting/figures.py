@@ -261,6 +261,23 @@ def histogram(
         return _svg(figure, alt)
 
 
+def profiles(series: Sequence[tuple[int, Sequence[float]]], ends: tuple[str, str], alt: str) -> str:
+    """One line a series over columns, of which the first and the last are named.
+
+    Args:
+        series: index of the colour, and a value a column.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(2.6)
+        for index, values in series:
+            axes.plot(np.arange(1, len(values) + 1), values, color=colour(index), linewidth=1.4)
+        axes.set_xlabel(f"column, {ends[0]} to {ends[1]}")
+        axes.set_ylabel("mean")
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        return _svg(figure, alt)
+
+
 def piano_roll(notes: Notes, alt: str) -> str:
     """Pitch over bars, one colour a track; the piece must have notes."""
     with matplotlib.rc_context(STYLE):

@@ -24,6 +24,7 @@ from dalsegno.metrics.rows import Row, read_rows
 from dalsegno.reporting import figures, history_page
 from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
+from dalsegno.reporting.features_page import feature_page
 from dalsegno.reporting.gate_page import differences
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.leaderboard import (
@@ -118,6 +119,10 @@ def render(inputs: ReportInputs) -> str:
         copying=copying_pages(inputs, every, belongs, colours),
         shelves=shelves(heard, inputs.references, belongs, colours, inputs.samples_per_run),
         pages=_pages(inputs),
+        features=[
+            feature_page(dataset, name, folder, inputs.corpora[dataset])
+            for (dataset, name), folder in sorted(inputs.features.items())
+        ],
         gate=gate,
         moved=[Gallery("Against the baseline", tuple(Panel(*one) for one in moved), ())] if moved else [],
         history=[

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dalsegno.features.options import FEATURE_FILES
+
 
 @dataclass(frozen=True)
 class ReportInputs:
@@ -30,6 +32,8 @@ class ReportInputs:
         splits: dataset -> `split.csv`.
         families: dataset -> folder (`families.csv`, `pairs.csv`).
         representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
+        features: (dataset, features) -> folder (`features.parquet` or `features.safetensors` and `index.csv`,
+            `scaler.json`, `rejects.csv`).
         specs: artifact, by a name for readers -> `spec.json`.
         gate: `gate.json`, where the study has gates.
         history: `history.parquet`, where a gate was run before.
@@ -54,6 +58,7 @@ class ReportInputs:
     splits: Mapping[str, Path] = field(default_factory=dict)
     families: Mapping[str, Path] = field(default_factory=dict)
     representations: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    features: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     specs: Mapping[str, Path] = field(default_factory=dict)
     gate: Path | None = None
     history: Path | None = None
@@ -99,6 +104,7 @@ class ReportInputs:
             splits=by("split", "dataset", name="split.csv"),
             families=by("families", "dataset"),
             representations=by("represent", "dataset", "representation"),
+            features=by("features", "dataset", "features"),
             specs={row["folder"].partition("/")[2]: Path(row["folder"]) / "spec.json" for row in places},
             cards=spec["cards"],
             samples_per_run=document["report"]["samples"],
@@ -120,6 +126,10 @@ class ReportInputs:
             (self.families, ("families.csv", "pairs.csv")),
         ):
             single += [folder / name for folder in folders.values() for name in names]
+        single += [self.corpora[dataset] / "labels.parquet" for dataset, _ in self.features]
+        names_of_features = {name for names in FEATURE_FILES.values() for name in names}
+        for folder in self.features.values():
+            single += [folder / name for name in names_of_features if (folder / name).exists()]
         for folder in [*self.samples.values(), *self.references.values()]:
             single += [path for path in folder.iterdir() if path.suffix in (".parquet", ".mid", ".flac")]
         return sorted([*single, *self.measured()])

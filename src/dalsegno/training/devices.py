@@ -1,14 +1,44 @@
-"""How many CPU threads JAX uses, and where it keeps compiled programs."""
+"""What a profile says of the machine, and never the study: threads, devices, precision, memory, hosts."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+PRECISIONS = ("float32", "bfloat16")
+SHARDINGS = ("data", "full")
 
-def configure(threads: int, compilation_cache: Path | None = None) -> None:
-    """Pin the number of CPU threads; call before JAX is imported.
+
+@dataclass(frozen=True)
+class Machine:
+    """How one training program is laid out; changes the last digits of a result and nothing else.
+
+    Attributes:
+        precision: of products and activations. Weights, moments, averages and the loss are float32 in any case.
+        sharding: over more than one device, batches are split; with `data` every device holds the whole state,
+            with `full` a part of each array (Rajbhandari et al. 2020).
+        microbatches: parts of a batch that are computed one after the other, their gradients added: less memory.
+    """
+
+    precision: str = "float32"
+    sharding: str = "data"
+    microbatches: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value, valid in (
+            ("precision", self.precision, PRECISIONS),
+            ("sharding", self.sharding, SHARDINGS),
+        ):
+            if value not in valid:
+                raise ValueError(f"{name} {value!r} is not valid; use {' or '.join(valid)}")
+        if self.microbatches < 1:
+            raise ValueError(f"microbatches must be 1 or more, not {self.microbatches}")
+
+
+def configure(threads: int, compilation_cache: Path | None = None, processes: int = 1) -> None:
+    """Pin the number of CPU threads and join the other processes; call before JAX is imported.
 
     XLA sizes its thread pool by `NPROC` and splits reductions by the size of the pool, so the bytes of a result
     depend on it, and with this setting on nothing else of the machine's cores.
@@ -16,6 +46,8 @@ def configure(threads: int, compilation_cache: Path | None = None) -> None:
     Args:
         threads: threads of XLA's and of the BLAS's pool.
         compilation_cache: folder of compiled programs, made if absent; one machine type each.
+        processes: programs that train together, one a host. They find each other through Slurm, Open MPI or a TPU
+            pod; elsewhere through `JAX_COORDINATOR_ADDRESS` (host and port of the first) and `JAX_PROCESS_ID`.
 
     Raises:
         RuntimeError: JAX has been imported already.
@@ -29,3 +61,17 @@ def configure(threads: int, compilation_cache: Path | None = None) -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache.absolute())
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+    if processes > 1:
+        import jax
+
+        own = os.environ.get("JAX_PROCESS_ID")
+        jax.distributed.initialize(num_processes=processes, process_id=None if own is None else int(own))
+
+
+def leads() -> bool:
+    """Whether this process writes files: the first of those that train together."""
+    if "jax" not in sys.modules:
+        return True
+    import jax
+
+    return bool(jax.process_index() == 0)

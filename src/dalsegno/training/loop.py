@@ -5,36 +5,96 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
+from jax.experimental import multihost_utils
 
 from dalsegno.models import base
+from dalsegno.models.neural import Neural, named
 from dalsegno.representations.base import Packed
+from dalsegno.training import optimizers
+from dalsegno.training.batches import Batch, Windows
+from dalsegno.training.devices import Machine, leads
+from dalsegno.training.feeding import Feed
 from dalsegno.training.options import Augmentation, Training
 from dalsegno.training.run import Progress, valid_nll
+from dalsegno.training.sharding import Layout
 
 SECONDS_BETWEEN_SAVES = 20.0
+FIRST_AVERAGED = 10
+"""An average forgets the initial weights: at step t its decay is at most (1 + t) / (10 + t)."""
 
 
 class Diverged(RuntimeError):
-    """The training loss is no longer a number."""
+    """The training loss, or its gradient, is no longer a number."""
 
 
-def learning_rate(training: Training) -> Any:
-    """The optax schedule: linear warm-up, then half a cosine."""
-    import optax
+class State(NamedTuple):
+    """What a step changes.
 
-    return optax.warmup_cosine_decay_schedule(
-        0.0,
-        training.learning_rate,
-        min(training.warmup_steps, training.steps - 1),
-        training.steps,
-        training.learning_rate * training.final_learning_rate,
-    )
+    Attributes:
+        params: the weights, an NNX state.
+        moments: the optimizer's.
+        average: the moving average of the weights, or None.
+    """
+
+    params: Any
+    moments: Any
+    average: Any
+
+    @property
+    def chosen(self) -> Any:
+        """The weights that are evaluated and kept."""
+        return self.params if self.average is None else self.average
+
+
+def step_function(
+    graph: Any, training: Training, layout: Layout, seed: int
+) -> Callable[[State, Batch, Any], tuple[State, jax.Array]]:
+    """One optimizer step: the next state, and loss (nats a token) and norm of the gradient as one array."""
+    optimizer = optimizers.optimizer(training)
+    half = layout.machine.precision == "bfloat16"
+    parts = layout.machine.microbatches
+    dropout_key = jax.random.key(seed)
+
+    def loss(params: Any, batch: Batch, weight: jax.Array, key: jax.Array) -> jax.Array:
+        network = nnx.merge(graph, jax.tree.map(lambda x: x.astype(jnp.bfloat16), params) if half else params)
+        losses = network.losses(batch.inputs, batch.tokens_BxTxK, batch.mask_BxT, key, training.label_smoothing)
+        return jnp.sum(losses * batch.mask_BxT[..., None]) / (weight * losses.shape[-1])
+
+    def descent(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
+        weight = jnp.sum(batch.mask_BxT)
+        if parts == 1:
+            return jax.value_and_grad(loss)(params, batch, weight, key)
+
+        def add(total: tuple[jax.Array, Any], at: tuple[jax.Array, Batch]) -> tuple[tuple[jax.Array, Any], None]:
+            part = jax.value_and_grad(loss)(params, at[1], weight, jax.random.fold_in(key, at[0]))
+            return jax.tree.map(jnp.add, total, part), None
+
+        nothing = (jnp.float32(0), jax.tree.map(jnp.zeros_like, params))
+        total, _ = jax.lax.scan(add, nothing, (jnp.arange(parts), layout.parts(batch)))
+        return total
+
+    def update(state: State, batch: Batch, step: Any) -> tuple[State, jax.Array]:
+        nll, gradient = descent(state.params, batch, jax.random.fold_in(dropout_key, step))
+        changes, moments = optimizer.update(gradient, state.moments, state.params)
+        params = optax.apply_updates(state.params, changes)
+        average = None
+        if state.average is not None:
+            kept = jnp.minimum(training.average, (1 + step) / (FIRST_AVERAGED + step))
+            average = jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, state.average, params)
+        return State(params, moments, average), jnp.stack([nll, optax.global_norm(gradient)])
+
+    return update
 
 
 def descend(
@@ -45,55 +105,48 @@ def descend(
     packed: Packed,
     seed: int,
     scratch: Path,
+    machine: Machine,
 ) -> tuple[base.Arrays, Progress]:
-    """Gradient descent: the best weights and the course of training."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-    from flax import nnx
+    """Gradient descent: the best weights and the course of training.
 
-    from dalsegno.models.neural import Neural, named
-    from dalsegno.training.batches import Batch, Windows
-
+    Raises:
+        ValueError: the machine cannot cut the batch as it should.
+        Diverged: see `dalsegno.training.run.train`.
+    """
+    layout = Layout(machine, training.batch_size)
     windows = Windows(packed, training.batch_size, training.window, augmentation.transpose, seed)
     trained = Neural(family.Network(config, packed.vocabulary, nnx.Rngs(seed)), packed.vocabulary)
-    schedule = learning_rate(training)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(training.clip_norm),
-        optax.adamw(schedule, b2=0.99, weight_decay=training.weight_decay),
-    )
-    dropout_key = jax.random.key(seed)
-
-    def loss(params: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        network = nnx.merge(trained.graph, params)
-        logp = network.log_probs(batch.inputs, batch.tokens_BxTxK, key)
-        weights = batch.mask_BxT[..., None]
-        return -jnp.sum(logp * weights) / (jnp.sum(weights) * logp.shape[-1])
-
-    def update(params: Any, moments: Any, batch: Batch, step: Any) -> tuple[Any, Any, jax.Array]:
-        nll, gradient = jax.value_and_grad(loss)(params, batch, jax.random.fold_in(dropout_key, step))
-        changes, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, changes), moments, nll
-
-    update = jax.jit(update, donate_argnums=(0, 1))
+    schedule = optimizers.schedule(training)
     # Copies: a donated buffer must belong to one leaf alone, and not to `trained`.
     params = jax.tree.map(jnp.copy, trained.params)
-    moments = optimizer.init(params)
+    average = jax.tree.map(jnp.copy, params) if training.average else None
+    state = State(params, optimizers.optimizer(training).init(params), average)
+    shardings = layout.of_state(state)
+    update = jax.jit(
+        step_function(trained.graph, training, layout, seed),
+        donate_argnums=0,
+        out_shardings=(shardings, layout.whole),
+    )
     best = trained.arrays()
     progress = Progress()
     store = scratch / "state.safetensors"
 
     def save() -> None:
-        leaves = {f"state.{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves((params, moments)))}
-        base.write_arrays(store, leaves | {f"best.{name}": array for name, array in best.items()}, asdict(progress))
+        leaves = {f"state.{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(layout.read(state)))}
+        if leads():
+            base.write_arrays(store, leaves | {f"best.{name}": array for name, array in best.items()}, asdict(progress))
 
     if store.exists():
         arrays, about = base.read_arrays(store)
         progress = Progress(**about)
-        leaves = [jnp.asarray(arrays[name]) for name in sorted(arrays) if name.startswith("state.")]
-        params, moments = jax.tree.unflatten(jax.tree.structure((params, moments)), leaves)
+        leaves = [arrays[name] for name in sorted(arrays) if name.startswith("state.")]
+        state = jax.tree.unflatten(jax.tree.structure(state), leaves)
         best = {name.removeprefix("best."): array for name, array in arrays.items() if name.startswith("best.")}
         say(f"resuming at step {progress.step}")
+    alone = jax.process_count() == 1
+    if not alone:
+        multihost_utils.assert_equal(progress.step, f"the processes do not see the same files in {scratch}")
+    state = layout.place(state, shardings)
 
     began, first = time.monotonic(), progress.step
     saved = began
@@ -103,46 +156,55 @@ def descend(
         nonlocal waiting
         if waiting is None:
             return
-        value = float(waiting)
+        value, norm = np.asarray(waiting).tolist()
         waiting = None
-        if not math.isfinite(value):
-            raise Diverged(f"the loss is {value} at step {progress.step}; the last good state is kept in {scratch}")
+        if not math.isfinite(value) or not math.isfinite(norm):
+            kept = scratch / "diverged.safetensors"
+            last = windows.batch(progress.step - 1)
+            base.write_arrays(kept, {"tokens": last.tokens_BxTxK, "mask": last.mask_BxT}, {"step": progress.step})
+            raise Diverged(
+                f"the loss is {value}, the norm of its gradient {norm}, at step {progress.step}. The batch of this "
+                f"step is kept in {kept}, the last good state in {store}: lower learning_rate, or mend the data"
+            )
         progress.losses.append(value)
 
-    while not progress.stopped_by:
-        params, moments, nll = update(params, moments, windows.batch(progress.step), np.int32(progress.step))
-        settle()
-        # Read one step late, so that the next batch is made while this one is computed.
-        waiting = nll
-        progress.step += 1
-        rate = float(schedule(progress.step - 1))
-        if progress.step % training.eval_every == 0 or progress.step == training.steps:
+    ahead = Feed(lambda step: layout.place_rows(windows.batch(step)), progress.step, training.steps)
+    with ahead as feed, layout.used():
+        while not progress.stopped_by:
+            state, metrics = update(state, feed.take(), np.int32(progress.step))
             settle()
-            score = valid_nll(partial(trained.log_probs, params=params), packed)
-            for split, value in (("train", float(np.mean(progress.losses))), ("valid", score)):
-                progress.curve.append({"step": progress.step, "split": split, "nll": value, "learning_rate": rate})
-            progress.losses = []
-            progress.worse += 1
-            if score < progress.best_nll:
-                progress.best_nll, progress.best_step, progress.worse = score, progress.step, 0
-                # Not a view: the buffers are donated to the next step.
-                best = {name: np.array(value) for name, value in named(params).items()}
-            if progress.step == training.steps:
-                progress.stopped_by = "steps"
-            elif progress.worse >= training.patience:
-                progress.stopped_by = "patience"
-            left = (time.monotonic() - began) / (progress.step - first) * (training.steps - progress.step)
-            where = f"step {progress.step}/{training.steps}"
-            say(f"{where} valid {score:.4f} best {progress.best_nll:.4f}, {left:.0f} s left")
-            save()
-            saved = time.monotonic()
-        elif time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-            settle()
-            save()
-            saved = time.monotonic()
+            # Read one step late, so that the devices never wait for this program.
+            waiting = metrics
+            progress.step += 1
+            if progress.step % training.eval_every == 0 or progress.step == training.steps:
+                settle()
+                score = valid_nll(partial(trained.log_probs, params=state.chosen, devices=layout), packed)
+                rate = float(schedule(progress.step - 1))
+                for split, value in (("train", float(np.mean(progress.losses))), ("valid", score)):
+                    progress.curve.append({"step": progress.step, "split": split, "nll": value, "learning_rate": rate})
+                progress.losses = []
+                progress.worse += 1
+                if score < progress.best_nll:
+                    progress.best_nll, progress.best_step, progress.worse = score, progress.step, 0
+                    best = layout.read(named(state.chosen))
+                if progress.step == training.steps:
+                    progress.stopped_by = "steps"
+                elif progress.worse >= training.patience:
+                    progress.stopped_by = "patience"
+                left = (time.monotonic() - began) / (progress.step - first) * (training.steps - progress.step)
+                where = f"step {progress.step}/{training.steps}"
+                say(f"{where} valid {score:.4f} best {progress.best_nll:.4f}, {left:.0f} s left")
+                save()
+                saved = time.monotonic()
+            # Processes must save together, and their clocks differ.
+            elif alone and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                settle()
+                save()
+                saved = time.monotonic()
     return best, progress
 
 
 def say(message: str) -> None:
     """One line of progress."""
-    print(message, file=sys.stderr, flush=True)
+    if leads():
+        print(message, file=sys.stderr, flush=True)

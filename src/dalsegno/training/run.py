@@ -6,7 +6,8 @@ import importlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import numpy as np
 
 from dalsegno.models import base
 from dalsegno.representations.base import Packed
+from dalsegno.training.devices import Machine, leads
 from dalsegno.training.locks import exclusive
 from dalsegno.training.options import LOOP, Augmentation, Training
+
+PLAIN = Machine()
 
 
 @dataclass
@@ -40,6 +44,7 @@ def train(
     summary: Path,
     scratch: Path,
     members: Sequence[Path] = (),
+    machine: Machine = PLAIN,
 ) -> None:
     """Fit one model and write its three artifacts.
 
@@ -49,22 +54,28 @@ def train(
         seed: of initial values, batches and dropout.
         checkpoint: written: weights with the best validation NLL, see `dalsegno.models.base.load`.
         curves: written: JSON lines with step, split, nll (nats a token) and learning_rate.
-        summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by.
+        summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by and, for gradient descent,
+            the machine's precision, sharding and microbatches.
         scratch: folder that a killed run resumes from; holds nothing else of worth.
         members: checkpoints of the models that this one is made of, for families that combine others.
+        machine: how gradient descent is laid out on the devices at hand.
 
     Raises:
-        Diverged: the loss became NaN or infinite; the last good state stays in `scratch`.
+        Diverged: the loss or its gradient became NaN or infinite; the step's batch and the last good state stay in
+            `scratch`.
     """
     name = model["family"]
     family = base.family(name)
     config = family.Config(**model["config"])
     augmentation = Augmentation(**model["augmentation"])
-    with exclusive(scratch):
+    # Processes that train together share the folder; the first holds it for all.
+    layout: dict[str, Any] = {}
+    with exclusive(scratch) if leads() else nullcontext():
         if hasattr(family, "Network"):
             loop = importlib.import_module(LOOP)
             training = Training(**model["training"])
-            arrays, progress = loop.descend(family, config, training, augmentation, packed, seed, scratch)
+            arrays, progress = loop.descend(family, config, training, augmentation, packed, seed, scratch, machine)
+            layout = asdict(machine)
         else:
             if members:
                 config, arrays = family.combine(members)
@@ -73,14 +84,17 @@ def train(
             trained = family.load(config, packed.vocabulary, arrays)
             progress = Progress(best_nll=valid_nll(trained.log_probs, packed), stopped_by="closed_form")
             progress.curve.append({"step": 0, "split": "valid", "nll": progress.best_nll, "learning_rate": None})
+        if not leads():
+            return
         base.save(checkpoint, name, config, packed.vocabulary, arrays)
         curves.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in progress.curve))
-        result = {
+        result: dict[str, Any] = {
             "parameters": int(sum(array.size for array in arrays.values())),
             "best_step": progress.best_step,
             "best_valid_nll": progress.best_nll,
             "steps": progress.step,
             "stopped_by": progress.stopped_by,
+            **layout,
         }
         summary.write_text(json.dumps(result, sort_keys=True, indent=1) + "\n")
 
