@@ -23,7 +23,7 @@ from dalsegno.data.notes import Notes, make_notes
 from dalsegno.metrics.rows import Identity
 from dalsegno.representations.base import Packed
 from dalsegno.representations.options import parse
-from dalsegno.representations.registry import load
+from dalsegno.representations.packing import pack
 from tests.unit.music import chorale, write_corpus
 from tests.unit.plants import cut, ornamented, transposed
 
@@ -232,7 +232,7 @@ def test_the_index_survives_its_file(index: TrainingIndex, tmp_path: Path) -> No
 
 def test_from_packed_tokens_to_verdicts(tmp_path: Path) -> None:
     corpus, split_csv = write_corpus(tmp_path)
-    load(parse({"kind": "remi"})).pack(corpus, split_csv, tmp_path / "remi")
+    pack(parse({"kind": "remi"}), corpus, split_csv, tmp_path / "remi")
     packed = Packed(tmp_path / "remi")
     music = training_notes(packed)
     index = TrainingIndex.of([gridded(piece) for piece in music])

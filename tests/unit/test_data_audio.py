@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from dalsegno.data import corpus, families
+from dalsegno.data import catalog, corpus, families
 from dalsegno.data.options import CORPUS_FILES, FamilyOptions, FolderSource, parse_source
 from dalsegno.data.read_audio import samples
 from dalsegno.data.recordings import located
@@ -300,3 +300,40 @@ def test_two_builds_give_equal_bytes(tmp_path: Path) -> None:
         out = built(folder)
         contents.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert contents[0] == contents[1]
+
+
+MILLION_SONG = (
+    "artist.familiarity,artist.hotttnesss,artist.id,artist.latitude,artist.location,artist.longitude,artist.name,"
+    "artist.similar,artist.terms,artist.terms_freq,release.id,release.name,song.artist_mbtags,song.artist_mbtags_count,"
+    "song.bars_confidence,song.bars_start,song.beats_confidence,song.beats_start,song.duration,song.end_of_fade_in,"
+    "song.hotttnesss,song.id,song.key,song.key_confidence,song.loudness,song.mode,song.mode_confidence,"
+    "song.start_of_fade_out,song.tatums_confidence,song.tatums_start,song.tempo,song.time_signature,"
+    "song.time_signature_confidence,song.title,song.year"
+)
+"""The header of the Million Song subset's summary."""
+
+
+@pytest.mark.parametrize("name", ["million_song", "gtzan_features"])
+def test_the_catalog_reads_the_published_tables(tmp_path: Path, name: str) -> None:
+    entry = catalog.load(name, Path(__file__).parents[2] / "config/datasets")
+    if name == "million_song":
+        texts = {"artist.id": "A1", "artist.location": "Somewhere", "song.hotttnesss": "", "song.title": "One, two"}
+        rows = [
+            {column: texts.get(column, str(number)) for column in MILLION_SONG.split(",")} | {"song.id": f"S{number}"}
+            for number in (1, 2)
+        ]
+        header = MILLION_SONG.split(",")
+    else:
+        header = ["filename", "length", *(f"x{i}" for i in range(57)), "label"]
+        rows = [{column: str(number) for column in header} for number in (1, 2)]
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    with open(folder / "features_30_sec.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    out = built(folder, modality="table", include=entry.source.include, options=entry.source.options)
+    features = pq.read_table(out / "features.parquet")
+    assert (features.num_rows, features.num_columns - 1) == (2, {"million_song": 20, "gtzan_features": 57}[name])
+    labels = {row["label"] for row in pq.read_table(out / "labels.parquet").to_pylist()}
+    assert labels >= ({"genre"} if name == "gtzan_features" else {"title", "artist", "term", "year", "group"})

@@ -101,7 +101,7 @@ class Null:
 
 def training_notes(packed: Packed) -> list[Notes]:
     """The training pieces as their tokens tell them: what a model of this representation has seen."""
-    return [make_notes(**decode(packed.piece(index), packed.vocabulary)[0]) for index in packed.indices("train")]
+    return [make_notes(**decode(packed.piece(index), packed.vocabulary).notes) for index in packed.indices("train")]
 
 
 def unseen(
@@ -123,7 +123,7 @@ def unseen(
     held_out = _spread([i for name in ("valid", "test") for i in packed.indices(name) if packed.rows[i].clean], enough)
     own = packed.indices("train")
     joining = _spread(range(len(train)), max(enough - len(held_out), 0) if len(train) > 1 else 0)
-    music = [*train, *(make_notes(**decode(packed.piece(i), packed.vocabulary)[0]) for i in held_out)]
+    music = [*train, *(make_notes(**decode(packed.piece(i), packed.vocabulary).notes) for i in held_out)]
     names = [packed.rows[i] for i in (*own, *held_out)]
     related = relatives(music, [family[row.piece] for row in names], len(train))
     notes = [(names[i], music[i], related[i]) for i in (*range(len(train), len(music)), *joining)]
