@@ -1,9 +1,10 @@
 """How long all metrics of a piece take, and MusPy's three slow ones beside ours.
 
-    OPENBLAS_NUM_THREADS=1 .venv/bin/python benchmarks/metrics.py [corpus folder] [--muspy-python /tmp/muspy/bin/python]
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python benchmarks/metrics.py [corpora …] [--muspy-python /tmp/muspy/bin/python]
 
-Without a corpus folder (of `dalsegno`, e.g. results/corpora/chorales), a thousand invented chorales are measured.
-Pieces of a corpus are repeated, each time transposed by a semitone more, until there are a thousand. MusPy is no
+Without a corpus folder (of `dalsegno`, e.g. results/corpora/chorales, or of benchmarks/real_music.py), a thousand
+invented chorales are measured. Each corpus gives an equal share, evenly spaced among its pieces; where there are not
+enough, they are repeated, each time transposed by a semitone more. MusPy is no
 dependency: its column is left out unless the interpreter named can import it (`python3 -m venv /tmp/muspy`,
 `/tmp/muspy/bin/pip install muspy==0.5.0`). Times are of the process (CPU), the best of several runs; loading (reading
 Parquet, making the objects of MusPy) is not counted. One thread for BLAS, since threads that wait for a busy core count
@@ -66,12 +67,17 @@ def invented_chorale(seed: int) -> Notes:
     return make_notes(track=track, start=start.ravel(), duration=durations.ravel(), pitch=pitch.ravel())
 
 
-def music(corpus: Path | None) -> Pieces:
-    if corpus is None:
+def music(corpora: list[Path]) -> Pieces:
+    if not corpora:
         return Pieces.of([invented_chorale(seed) for seed in range(PIECES)])
-    pieces = list(read_notes(corpus / "notes.parquet").pieces(range(len(read_piece_ids(corpus)))))
-    chosen = [(pieces[i % len(pieces)], i // len(pieces)) for i in range(PIECES)]
-    return Pieces.of([replace(piece, pitch=np.minimum(piece.pitch + up, 127)) for piece, up in chosen])
+    chosen: list[Notes] = []
+    for share, corpus in zip(np.diff(np.arange(len(corpora) + 1) * PIECES // len(corpora)), corpora, strict=True):
+        pieces = list(read_notes(corpus / "notes.parquet").pieces(range(len(read_piece_ids(corpus)))))
+        for i in range(0, int(share), len(pieces)):
+            part = min(int(share) - i, len(pieces))
+            some = [pieces[at] for at in (np.arange(part) * len(pieces) // part).tolist()]
+            chosen += [replace(piece, pitch=np.minimum(piece.pitch + i // len(pieces), 127)) for piece in some]
+    return Pieces.of(chosen)
 
 
 def best(run: Callable[[], object]) -> float:
@@ -103,10 +109,10 @@ def muspy_times(python: str, pieces: Pieces) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, nargs="?")
+    parser.add_argument("corpora", type=Path, nargs="*")
     parser.add_argument("--muspy-python", default=sys.executable)
     arguments = parser.parse_args()
-    loaded = music(arguments.corpus)
+    loaded = music(arguments.corpora)
     metrics = {name: metric for name in METRICS if isinstance(metric := load_metric(name), PieceMetric)}
 
     def fresh() -> Pieces:

@@ -125,7 +125,7 @@ def calibration_of(name):
     )
 
 
-PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv"]
+PACKED = ["tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv", "fidelity.json"]
 
 if workflow.is_main_process:
     if not workflow.dryrun:

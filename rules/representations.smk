@@ -12,6 +12,7 @@ rule represent:
     cache: True
     conda:
         "../envs/cpu.yaml"
+    threads: 2
     params:
         spec=spec("represent"),
         code=code("represent"),
@@ -19,4 +20,4 @@ rule represent:
         corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/represent.py --request {input.request:q} --corpus {params.corpus:q} "
-        "--split {input.split:q} 2>&1 | tee {log:q}"
+        "--split {input.split:q} --jobs {threads} 2>&1 | tee {log:q}"

@@ -10,6 +10,7 @@ for SAMPLER, OPTIONS in PLAN.study.samplers.items():
             tokens=tokens_of,
         output:
             notes=made("sample", "notes.parquet", sampler=SAMPLER),
+            repairs=made("sample", "repairs.csv", sampler=SAMPLER),
             midi=[made("sample", f"{i:03d}.mid", sampler=SAMPLER) for i in range(OPTIONS.count)],
             audio=[made("sample", f"{i:03d}.flac", sampler=SAMPLER) for i in range(OPTIONS.count)],
             record=record("sample", sampler=SAMPLER),

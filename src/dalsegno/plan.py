@@ -152,8 +152,14 @@ class Plan:
         return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
-        """The representations that a dataset is written in."""
-        return sorted({run.representation for run in self.runs.values() if run.dataset == dataset})
+        """The representations that a dataset is written in; all of the study where it is of data alone."""
+        return [one for name, one in self._pairs() if name == dataset]
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Every dataset and representation that the dataset is written in."""
+        if not self.study.models:
+            return [(name, one) for name in self.of_modality("notes") for one in sorted(self.study.representations)]
+        return sorted({(run.dataset, run.representation) for run in self.runs.values()})
 
     @property
     def references(self) -> int:
@@ -379,19 +385,19 @@ class Plan:
 
     def _jobs(self) -> list[Job]:
         """Every job, upstream first."""
-        represented = sorted({(run.dataset, run.representation) for run in self.runs.values()})
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
-            "dataset representation": list(represented),
+            "dataset representation": list(self._pairs()),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
             "": [()],
         }
-        some = {
+        some: dict[str, list[tuple[str, ...]]] = {
             "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
+            "calibrate": list(self._pairs()) if self.runs else [],
         }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
@@ -458,12 +464,31 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
             lines.append(
                 f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
             )
+        lines += _misfits(study, name, family.LAYOUTS)
     for index, name in enumerate(study.sweep.criterion if study.sweep else []):
         if not isinstance(load_metric(name), HistogramDistance):
             lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
     if lines:
         raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
     return resolved
+
+
+def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
+    """What a model cannot do with the representations that it runs on."""
+    model, lines = study.models[name], []
+    runs = [run for run in expand(study) if run.model == name]
+    for representation in sorted({run.representation for run in runs}):
+        options = study.representations[representation]
+        where = f"models.{name} on representations.{representation}"
+        if options.layout not in layouts:
+            told = f"takes {', '.join(sorted(layouts))}, and {options.kind} gives {options.layout}: exclude the pair"
+            lines.append(f"{where}: the family {model.family!r} {told}")
+        if model.augmentation.transpose and not options.transposes:
+            lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        prompted = {s for run in runs if run.representation == representation for s in run.samplers}
+        if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
+            lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
+    return lines
 
 
 def _names(stage: str) -> list[str]:

@@ -379,7 +379,7 @@ def _fields(annotation: Any, path: list[Any]) -> list[str]:
     if origin in (typing.Union, types.UnionType):
         members = typing.get_args(annotation)
         if path and isinstance(path[0], str):
-            tagged = [member for member in members if _tag(member) == path[0]]
+            tagged = [member for member in members if path[0] in _tags(member)]
             if tagged:
                 return _fields(tagged[0], path[1:])
         return sorted({field for member in members for field in _fields(member, path)})
@@ -394,6 +394,7 @@ def _fields(annotation: Any, path: list[Any]) -> list[str]:
     return []
 
 
-def _tag(member: Any) -> str | None:
+def _tags(member: Any) -> tuple[str, ...]:
+    """The values of `kind` that choose a member of a union."""
     kind = getattr(member, "model_fields", {}).get("kind")
-    return typing.get_args(kind.annotation)[0] if kind is not None else None
+    return typing.get_args(kind.annotation) if kind is not None else ()

@@ -3,13 +3,17 @@
 MusPy is no dependency of the project. In an environment of its own (`python3 -m venv /tmp/muspy`,
 `/tmp/muspy/bin/pip install muspy==0.5.0`), from the repository's root:
 
-    /tmp/muspy/bin/python tests/golden/make_muspy.py [more.json] > tests/golden/muspy.json
+    /tmp/muspy/bin/python tests/golden/make_muspy.py > tests/golden/muspy.json
 
-A file named there (pieces as rows of track, program, start, duration, pitch) is measured instead of the invented pieces.
+Real pieces that `tests/golden/real_pieces.py` wrote (an object of name to rows of track, program, start, duration, pitch)
+are measured into a table of their values alone:
+
+    /tmp/muspy/bin/python tests/golden/make_muspy.py pieces.json > tests/golden/muspy_real.csv
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import random
@@ -82,10 +86,14 @@ def main() -> None:
     if len(sys.argv) > 1:
         with open(sys.argv[1]) as file:
             pieces = json.load(file)
-    else:
-        pieces = invented()
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(["piece", *CALLS])
+        for name, notes in pieces.items():
+            numbers = [value(call, music_of(notes)) for call in CALLS.values()]
+            table.writerow([name, *("" if number is None else repr(number) for number in numbers)])
+        return
     rows = []
-    for notes in pieces:
+    for notes in invented():
         music = music_of(notes)
         rows.append({"notes": notes, "values": {name: value(call, music) for name, call in CALLS.items()}})
     print("[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]")

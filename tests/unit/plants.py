@@ -19,19 +19,32 @@ def transposed(piece: Gridded, semitones: int) -> Gridded:
     return Gridded(piece.start, piece.end, (piece.pitch + semitones).astype(np.int16), piece.track)
 
 
-def planted(host: Gridded, source: Gridded, bars: int, random: np.random.Generator) -> Gridded:
-    """The host with `bars` bars replaced by as many of the source, transposed."""
-    to = int(random.integers(0, max(1, host.beats // 4 - bars + 1)))
-    away = int(random.integers(0, max(1, source.beats // 4 - bars + 1)))
-    copied = transposed(cut(source, away, away + bars), int(random.integers(-6, 7)))
-    keep = (host.start < to * BAR) | (host.start >= (to + bars) * BAR)
-    shift = np.int32(to * BAR)
-    return _sorted(
-        np.concatenate([host.start[keep], copied.start + shift]),
-        np.concatenate([host.end[keep], copied.end + shift]),
-        np.concatenate([host.pitch[keep], copied.pitch]),
-        np.concatenate([host.track[keep], copied.track]),
-    )
+def planted(
+    host: Gridded, source: Gridded, bars: int, random: np.random.Generator, transpose: bool = True, every: int = 0
+) -> Gridded:
+    """The host with `bars` bars replaced by as many of the source.
+
+    Args:
+        transpose: whether by a random interval of up to six semitones; else as they stand.
+        every: as many in each stretch of so many bars of the host; 0: once.
+    """
+    length = max(host.beats // 4, 1)
+    for first in range(0, length, every) if every else [0]:
+        room = min(every, length - first) if every else length
+        if first and room < bars:
+            break
+        to = first + int(random.integers(0, max(1, room - bars + 1)))
+        away = int(random.integers(0, max(1, source.beats // 4 - bars + 1)))
+        copied = transposed(cut(source, away, away + bars), int(random.integers(-6, 7)) if transpose else 0)
+        keep = (host.start < to * BAR) | (host.start >= (to + bars) * BAR)
+        shift = np.int32(to * BAR)
+        host = _sorted(
+            np.concatenate([host.start[keep], copied.start + shift]),
+            np.concatenate([host.end[keep], copied.end + shift]),
+            np.concatenate([host.pitch[keep], copied.pitch]),
+            np.concatenate([host.track[keep], copied.track]),
+        )
+    return host
 
 
 def ornamented(piece: Gridded, random: np.random.Generator, share: float = 0.25) -> Gridded:

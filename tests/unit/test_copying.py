@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dalsegno.copying import calibrate, judge, passages
 from dalsegno.copying.calibrate import Null, read_null, training_notes, unseen, write_unseen
-from dalsegno.copying.index import Figures, TrainingIndex
+from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
 from dalsegno.copying.streams import BAR, Gridded, gridded, lines, skeleton, streams, texture
 from dalsegno.copying.suffixes import DEPTH, Suffixes
 from dalsegno.data import split
@@ -23,7 +23,7 @@ from dalsegno.data.notes import Notes, make_notes
 from dalsegno.metrics.rows import Identity
 from dalsegno.representations.base import Packed
 from dalsegno.representations.options import parse
-from dalsegno.representations.registry import load
+from dalsegno.representations.packing import pack
 from tests.unit.music import chorale, write_corpus
 from tests.unit.plants import cut, ornamented, transposed
 
@@ -188,7 +188,7 @@ def test_a_texture_that_other_families_share_tells_nothing() -> None:
 
 
 def test_p_and_the_critical_nearness_agree() -> None:
-    figures = [Figures(*[float(value)] * 10) for value in np.random.default_rng(0).permutation(250)]
+    figures = [Figures(*[float(value)] * len(FIGURES)) for value in np.random.default_rng(0).permutation(250)]
     null = Null(figures)
     for value in np.linspace(null.nearness.min() - 1, null.nearness.max() + 1, 500):
         assert (value > null.critical) == (null.p(value) <= calibrate.ALPHA)
@@ -232,7 +232,7 @@ def test_the_index_survives_its_file(index: TrainingIndex, tmp_path: Path) -> No
 
 def test_from_packed_tokens_to_verdicts(tmp_path: Path) -> None:
     corpus, split_csv = write_corpus(tmp_path)
-    load(parse({"kind": "remi"})).pack(corpus, split_csv, tmp_path / "remi")
+    pack(parse({"kind": "remi"}), corpus, split_csv, tmp_path / "remi")
     packed = Packed(tmp_path / "remi")
     music = training_notes(packed)
     index = TrainingIndex.of([gridded(piece) for piece in music])

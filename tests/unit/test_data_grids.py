@@ -13,6 +13,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from dalsegno.data import read_grid, read_notes_csv, read_rolls
+from dalsegno.representations.base import Piece
 from dalsegno.representations.options import Voices
 from dalsegno.representations.voices import VoiceGrid
 
@@ -111,7 +112,7 @@ def test_all_published_chorales_come_back_as_their_arrays(tmp_path: Path) -> Non
     for part in read_grid.parts(path):
         split, number = part.split("/")
         expected = np.array(published[split][int(number)])
-        tokens = grid.encode(columns(read_grid.read(path, part).notes))
+        tokens = grid.encode(Piece(columns(read_grid.read(path, part).notes)))
         heard = np.where(tokens > 0, tokens + grid.options.lowest - 1, -1)
         # A roll may end in a rest, which no note tells.
         equal += np.array_equal(heard, expected[: len(heard)]) and bool((expected[len(heard) :] == -1).all())

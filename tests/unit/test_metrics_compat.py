@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dalsegno.data.notes import Notes, make_notes
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.harmony import chord_changes
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
-from tests.unit.test_copying_real import SHARED, chorales, tunes
+from tests.unit import oracles
 from tests.unit.test_metrics_pieces import EMPTY, SCALE, piece, pieces, value
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/muspy.json").read_text())
@@ -36,69 +36,16 @@ def test_muspy(name: str) -> None:
     np.testing.assert_allclose(metric.values(Pieces.of(music)), expected, rtol=0, atol=1e-9)
 
 
-def musdr_entropy(notes: Notes, window: int) -> float:
-    """MusDr's H, over tokens of a bar and one of its 64 positions each."""
-    bar = (notes.start + 15) // BAR
-    bars = int(bar.max()) + 1
-    window = min(window, bars)
-    values = []
-    for first in range(bars - window + 1):
-        classes = notes.pitch[(bar >= first) & (bar < first + window)] % 12
-        if len(classes):
-            shares = np.bincount(classes) / len(classes)
-            shares = shares[shares > 0]
-            values.append(-(shares * np.log2(shares)).sum())
-    return float(np.mean(values))
-
-
-def musdr_groove(notes: Notes) -> float:
-    """MusDr's GS: all pairs of bars."""
-    step = (notes.start + 15) // 30
-    onset = np.zeros((int(step.max()) // 64 + 1, 64))
-    onset[step // 64, step % 64] = 1
-    pairs = [1 - np.abs(a - b).sum() / 64 for a, b in itertools.combinations(onset, 2)]
-    return float(np.mean(pairs)) if pairs else np.nan
-
-
-def musdr_irregularity(chords: list[int]) -> float:
-    """MusDr's CPI."""
-    if len(chords) <= 3:
-        return 1.0
-    grams = [tuple(chords[i : i + 3]) for i in range(len(chords) - 3)]
-    return len(set(grams)) / len(grams)
-
-
 @settings(max_examples=40, deadline=None)
 @given(pieces())
 def test_formulas_of_musdr_and_mgeval(notes: Notes) -> None:
-    check_formulas(notes)
+    oracles.check_musdr_and_mgeval(notes)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "data" / "jsb.zip").exists(), reason="the archives are not here")
-def test_formulas_of_musdr_and_mgeval_on_real_pieces() -> None:
-    """Thirty-two bars of each: beyond 1,000 pairs of bars MusDr draws some without a seed."""
-    music = [*chorales(), *tunes()]
-    assert len(music) >= 500
-    for notes in music:
-        check_formulas(notes.excerpt(32 * BAR))
-
-
-def check_formulas(notes: Notes) -> None:
-    def close(expected: float) -> object:
-        return pytest.approx(expected, abs=1e-9, nan_ok=True)
-
-    assert value("pitch_class_entropy_1bar_compat", notes) == close(musdr_entropy(notes, 1))
-    assert value("pitch_class_entropy_4bar_compat", notes) == close(musdr_entropy(notes, 4))
-    assert value("grooving_similarity_compat", notes) == close(musdr_groove(notes))
-    chords = chord_changes(Pieces.of([notes]))[1].tolist()
-    assert value("chord_irregularity_compat", notes) == close(musdr_irregularity(chords))
-    first = notes[notes.track == notes.track.min()]
-    in_file = first.pitch[np.lexsort((first.duration, first.pitch, first.start))].astype(int)
-    shifts = np.abs(np.diff(in_file))
-    assert value("interval_size_compat", notes) == close(shifts.mean() if len(shifts) else np.nan)
-    waits = np.diff(np.sort(notes.start)) / 480
-    assert value("inter_onset_interval_compat", notes) == close(waits.mean() if len(waits) else np.nan)
+@settings(max_examples=40, deadline=None)
+@given(pieces(), st.integers(0, 2))
+def test_formulas_of_musegan(notes: Notes, drums: int) -> None:
+    oracles.check_musegan(replace(notes, program=np.where(notes.track == drums, 128, notes.program).astype(np.int16)))
 
 
 def progression(*chords: tuple[int, int, int]) -> Notes:

@@ -14,7 +14,9 @@ IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="
 
 
 def pack(folder: Path, width: int = 2) -> Packed:
-    vocabulary = Vocabulary("voices", tuple("abcd"), width, 1, (0, 4), None, 120, {})
+    vocabulary = Vocabulary(
+        "voices", tuple("abcd"), width, 1, (0, 4), None, 120, {}, "voices" if width > 1 else "events"
+    )
     grammar = Grammar(np.ones((1, 4), bool), np.zeros((1, 4), np.int16))
     pieces = [
         ("x", "train", True, [[0, 1]] * 4),

@@ -12,7 +12,7 @@ from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import Identity, Row, write_rows
 from dalsegno.representations.options import Voices
-from dalsegno.representations.registry import load
+from dalsegno.representations.packing import pack
 from tests.unit.music import chorale, write_corpus
 
 # Densities are slow, and have tests of their own.
@@ -48,7 +48,7 @@ def test_controls_stand_in_the_right_order(controls: dict[tuple[str, str], Row])
 def test_what_a_representation_cannot_say_shows_beside_real_music(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     """On the voice grid a repeated pitch becomes one long note: fewer notes, and no interval of zero."""
     voices = Voices(kind="voices", lowest=20, highest=110)
-    load(voices).pack(*corpus, tmp_path)
+    pack(voices, *corpus, tmp_path)
     metrics = ["note_density", "interval_distance", "pitch_range"]
     rows, _ = control(*corpus, metrics, "s", "d", 8, 6, 300, packed={"voices": tmp_path})
     found = {(row.representation, row.metric): row.value for row in rows if row.model == "held_out"}

@@ -37,6 +37,7 @@ from dalsegno.metrics.scores import PieceScore
 from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
+from dalsegno.representations import fidelity
 from dalsegno.sampling.export import write
 from dalsegno.sound.rendering import loudness
 from tests.unit.music import chorale, write_corpus
@@ -141,6 +142,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     packed.mkdir()
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
     (packed / "rejects.csv").write_text("path,sha256,stage,reason\n")
+    counts = dict.fromkeys(fidelity.COUNTS, 0) | {"pieces": 1, "exact": 1, "notes": 81, "kept": 80, "onsets": 72}
+    card = fidelity.card([counts], [64], 47, "grid lines")
+    (packed / "fidelity.json").write_text(json.dumps(card))
     references = root / "references"
     references.mkdir()
     write(references, [chorale(3, bars=4)], seconds=3)
@@ -315,6 +319,13 @@ def test_families_are_listed_with_what_joined_them(page: str, parsed: Tables) ->
     assert found["Members", "Joined by", "Size"] == [["p000, p001, p003", "group Book <1> (1), near (1)", "3"]]
     assert found["Because of", "Joined"] == [["near", "1"], ["group", "1"]]
     assert "for comparison only" in page
+
+
+def test_a_fidelity_card_says_what_survives_and_never_rounds_up_to_all(page: str) -> None:
+    table = page[page.index("What survives") :]
+    row = [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", table, re.S)[:12]]
+    assert row[:3] == ["100", "98.8", "90.0"]
+    assert "–" in row
 
 
 def test_a_dataset_of_the_catalog_shows_its_card(inputs: ReportInputs, page: str) -> None:

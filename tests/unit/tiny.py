@@ -35,6 +35,7 @@ VOICES = Vocabulary(
     eos=None,
     step_ticks=480,
     options={},
+    layout="voices",
 )
 EVENTS = Vocabulary(
     kind="remi",
@@ -44,7 +45,7 @@ EVENTS = Vocabulary(
     pitches=(4, 7),
     eos=0,
     step_ticks=None,
-    options={},
+    options={"steps_per_quarter": 1, "longest": 8},
 )
 
 

@@ -142,7 +142,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         studied(lambda s: s["representations"]["remi"].update(max_bars=64)),
         represented("remi") | {"control dataset=tunes"} | trained(REMI) | END,
     ),
-    "tokenizer code": (appended("src/dalsegno/representations/remi.py", CODE), represented("remi") | {"control dataset=tunes"} | trained(REMI) | END),
+    "tokenizer code": (appended("src/dalsegno/representations/events.py", CODE), represented("remi") | {"control dataset=tunes"} | trained(REMI) | END),
     "metric code": (
         appended("src/dalsegno/metrics/measure.py", CODE),
         measured(RUNS) | {"control dataset=tunes"} | END,
@@ -234,12 +234,12 @@ def test_a_copy_that_scrambles_dates(project: Project, tmp_path: Path) -> None:
 def test_the_dry_run_names_what_changed(project: Project) -> None:
     def edit(root: Path) -> None:
         EDITS["learning rate of one model"][0](root)
-        appended("src/dalsegno/representations/remi.py", CODE)(root)
+        appended("src/dalsegno/representations/events.py", CODE)(root)
 
     with edited(project, edit):
         output = project.snakemake("--dry-run")
     assert "spec.model.training.learning_rate: 0.002 -> 0.001" in output
-    assert "code dalsegno.representations.remi: changed" in output
+    assert "code dalsegno.representations.events: changed" in output
 
 
 def test_another_study_replaces_the_default(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -99,3 +100,68 @@ def test_a_study_of_data_alone_with_recordings_and_a_table_of_features(tmp_path:
     assert "Leaderboard" not in page and "Largest families" in page
     assert (results / "studies/tiny/metrics.csv").read_text().count("\n") == 1
     assert json.loads((results / "studies/tiny/snapshot.json").read_text())
+
+
+ENTRY = """\
+name: {name}
+title: Tunes of a test
+homepage: https://example.org/tunes
+source:
+  kind: archive
+  addresses: ["{address}"]
+  sha256: {sha256}
+  include: ["*.mid"]
+  labels: {{file: music/labels.csv, group: author}}
+licence: {{name: CC0-1.0, allows: [commercial, redistribution, derivatives]}}
+citation: Nobody, 2026
+labels: dance and author, in the archive's table
+group: the author
+split: {{kind: family, valid: 0.2, test: 0.2}}
+split_policy: by author
+defects: none known
+unverified: false
+facts: {{source.addresses: this test, source.sha256: this test, source.labels: this test, licence: this test}}
+"""
+
+
+def test_a_catalog_entry_of_ones_own_and_a_folder_with_a_table_of_labels(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "p")
+    pack(project.root / "tunes", tmp_path / "tunes.zip")
+    with zipfile.ZipFile(tmp_path / "tunes.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    content = (tmp_path / "tunes.zip").read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    cache = {"DALSEGNO_CACHE": str(tmp_path / "cache")}
+
+    def enter(name: str, address: str) -> None:
+        text = ENTRY.format(name=name, address=address, sha256=sha256)
+        (project.root / f"config/datasets/{name}.yaml").write_text(text)
+
+    folder = {"kind": "folder", "path": str(tmp_path / "unpacked"), "labels": LABELS}
+    datasets = {"fetched": {"source": {"kind": "catalog", "name": "mine"}}, "folder": {"source": folder}}
+    splits = [f"results/splits/{name}/split.csv" for name in datasets]
+    with serving() as site:
+        enter("mine", site.at("/tunes.zip", lambda request: request.send("200 OK", content)))
+        project.write_study({"study": "tiny", "title": "Own data", "datasets": datasets})
+        project.snakemake(*splits, **cache)
+        assert [path for path, _ in site.requests] == ["/tunes.zip"]
+
+    corpora = [project.root / f"results/corpora/{name}" for name in datasets]
+    for name in ("notes.parquet", "labels.parquet"):
+        assert (corpora[0] / name).read_bytes() == (corpora[1] / name).read_bytes(), "a folder is the same music"
+    labels = pq.read_table(corpora[0] / "labels.parquet").to_pylist()
+    assert sum(row["label"] == "dance" for row in labels) == sum(row["label"] == "group" for row in labels) == 24
+    for path in splits:
+        with open(project.root / path, newline="") as file:
+            assert {row["clean"] for row in csv.DictReader(file)} == {"true"}
+
+    # An address that nobody serves, and a file that somebody has brought: it is taken by its hash, whatever its name.
+    seed = tmp_path / "other/seed/from a friend"
+    seed.mkdir(parents=True)
+    (seed / "x.bin").write_bytes(content)
+    enter("elsewhere", "http://127.0.0.1:9/gone.zip")
+    again = {"seeded": {"source": {"kind": "catalog", "name": "elsewhere"}}}
+    project.write_study({"study": "tiny", "title": "Own data", "datasets": again})
+    project.snakemake("results/splits/seeded/split.csv", DALSEGNO_CACHE=str(tmp_path / "other"), DALSEGNO_OFFLINE="1")
+    made = project.root / "results/corpora/seeded/notes.parquet"
+    assert made.read_bytes() == (corpora[0] / "notes.parquet").read_bytes()

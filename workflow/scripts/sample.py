@@ -21,7 +21,7 @@ def main() -> None:
     from dalsegno.models.base import load
     from dalsegno.representations.registry import decode
     from dalsegno.sampling.decode import generate
-    from dalsegno.sampling.export import files, write
+    from dalsegno.sampling.export import QPM, files, write, write_repairs
     from dalsegno.sampling.options import Sampler
 
     folder = arguments.request.parent
@@ -32,9 +32,10 @@ def main() -> None:
         packed = Packed(arguments.tokens)
         model = load(arguments.checkpoint, packed.vocabulary)
         decoded = [decode(piece, packed.vocabulary) for piece in generate(model, sampler, packed, spec["seed"])]
-        pieces = [make_notes(**columns) for columns, _ in decoded]
-        write(folder, pieces, spec["seconds"], decoded[0][1])
-        outputs += files(folder, sampler.count)
+        pieces = [make_notes(**piece.notes) for piece in decoded]
+        write(folder, pieces, spec["seconds"], [piece.tempos[0][1] if piece.tempos else QPM for piece in decoded])
+        write_repairs(folder / "repairs.csv", [piece.repairs for piece in decoded])
+        outputs += [*files(folder, sampler.count), folder / "repairs.csv"]
 
 
 if __name__ == "__main__":

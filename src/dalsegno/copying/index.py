@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from dalsegno.copying import passages
-from dalsegno.copying.streams import BAR, GRID, STREAMS, Gridded, lines, streams
+from dalsegno.copying.streams import BAR, GRID, STREAMS, Gridded, bars, lines, streams
 from dalsegno.copying.suffixes import Matches, Suffixes
 
 NGRAM = 6
@@ -21,6 +22,10 @@ NOTES = {"start": np.int32, "pitch": np.uint8, "track": np.int16}
 """What is kept of the notes of training pieces."""
 CANDIDATES = 4
 """Alignments that are tried a stream and way of finding them."""
+BARS = {"content": np.uint64, "owner": np.int32, "number": np.int32, "lowest": np.uint8}
+"""What is kept of the bars of training pieces, sorted by content: equal ones stand together."""
+MOST_BARS = 64
+"""Bars of a sample whose information is asked for, those with the most notes: more would change no verdict."""
 SHORTEST = 7
 """Texture tokens of a bar: shorter stretches are shared by chance, whatever their tokens."""
 LONGEST = 127
@@ -42,7 +47,12 @@ class Figures:
             tokens' shares of the training set: a long commonplace tells less than a short oddity.
         texture_bits: the same of a stretch of a bar or longer, by what an n-gram model of all *other* families
             expects: a formula of many pieces tells nothing, however long.
+        bar_bits: information of the most telling run of whole bars that a training piece holds, onsets, pitches
+            (transposed or not) and durations alike: what an n-gram model of the lines of all other families expects.
+            The most telling bar counts whole and the others half, since where music quotes, it often goes on.
+        same_key_bar_bits: information of the most telling bar that stands there in the same key: rarer by chance.
         passage_notes: notes that agree in the best aligned passage, less those that do not (see `passages.Passage`).
+        melody_notes: the same of the top line of the highest track alone: an accompaniment is shared by many pieces.
         ngram_share: share of the n-grams of six notes of a voice that stand in the training set.
         two_bar_share: share of the windows of two bars, one at each bar, whose texture stands there.
         passage_lcs: longest common subsequence of the pitches of the aligned passage, by the longer side's length.
@@ -54,7 +64,10 @@ class Figures:
     line_bits: float
     texture_bits: float
     skeleton_bits: float
+    bar_bits: float
+    same_key_bar_bits: float
     passage_notes: float
+    melody_notes: float
     ngram_share: float
     two_bar_share: float
     passage_lcs: float
@@ -98,11 +111,15 @@ class TrainingIndex:
     Args:
         suffixes: one for each stream.
         notes: the columns `NOTES` of all pieces, `offsets` (int64 `[P + 1]`) and `family` (int32 `[P]`).
+        bars: the columns `BARS` of all pieces.
     """
 
-    def __init__(self, suffixes: dict[str, Suffixes], notes: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self, suffixes: dict[str, Suffixes], notes: dict[str, np.ndarray], bars: dict[str, np.ndarray]
+    ) -> None:
         self.suffixes = suffixes
         self.notes = notes
+        self.bars = bars
 
     @classmethod
     def of(cls, pieces: Iterable[Gridded], families: Sequence[str] | None = None) -> TrainingIndex:
@@ -112,7 +129,11 @@ class TrainingIndex:
             families: family of each piece; each is its own where absent. What relatives share is no commonplace.
         """
         parts: dict[str, list[np.ndarray]] = {name: [] for name in (*STREAMS, *NOTES)}
-        for piece in pieces:
+        whole: dict[str, list[np.ndarray]] = {name: [] for name in BARS}
+        for owner, piece in enumerate(pieces):
+            own = bars(piece)
+            for name, kind in BARS.items():
+                whole[name].append(np.full(len(own.number), owner, kind) if name == "owner" else getattr(own, name))
             for name, tokens in streams(piece).items():
                 parts[name].append(tokens)
             for name, kind in NOTES.items():
@@ -123,12 +144,15 @@ class TrainingIndex:
         notes["family"] = np.unique(names, return_inverse=True)[1].astype(np.int32)
         for name, kind in NOTES.items():
             notes[name] = np.concatenate([np.zeros(0, kind), *parts.pop(name)])
+        table = {name: np.concatenate([np.zeros(0, kind), *whole.pop(name)]) for name, kind in BARS.items()}
+        order = np.argsort(table["content"], kind="stable")
+        table = {name: column[order] for name, column in table.items()}
         suffixes = {}
         for name in STREAMS:
             offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts[name]])]).astype(np.int64)
             # Pieces are let go before they are sorted as a whole: that takes the most memory.
             suffixes[name] = Suffixes(np.concatenate([np.zeros(0, np.uint32), *parts.pop(name)]), offsets)
-        return cls(suffixes, notes)
+        return cls(suffixes, notes, table)
 
     def __len__(self) -> int:
         return len(self.notes["offsets"]) - 1
@@ -136,6 +160,7 @@ class TrainingIndex:
     def save(self, path: Path) -> None:
         """Write the index as safetensors; equal music gives equal bytes."""
         arrays = {f"notes.{name}": array for name, array in self.notes.items()}
+        arrays |= {f"bars.{name}": array for name, array in self.bars.items()}
         for name, one in self.suffixes.items():
             arrays |= {
                 f"{name}.tokens": one.tokens[: len(one)],
@@ -151,7 +176,11 @@ class TrainingIndex:
         suffixes = {
             name: Suffixes(*(arrays[f"{name}.{part}"] for part in ("tokens", "offsets", "order"))) for name in STREAMS
         }
-        return cls(suffixes, {name[6:]: array for name, array in arrays.items() if name.startswith("notes.")})
+        notes, bars_ = (
+            {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+            for kind in ("notes.", "bars.")
+        )
+        return cls(suffixes, notes, bars_)
 
     def piece(self, number: int) -> Gridded:
         """The onsets of training piece `number`; its notes last one step, since nobody asks."""
@@ -188,8 +217,10 @@ class TrainingIndex:
                 else self._spans(name, matches, bits, onsets[name])
             )
             tried |= self._candidates(name, matches, bits, onsets[name])
-        passage, owner = self._passage(piece, tried)
+        spans += self._copied_bars(piece, own["lines"], rows, left_out)
+        (passage, owner), (melody, singer) = self._passages(piece, tried)
         spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
+        spans += [Span("melody_notes", melody.score, melody.begin, melody.end, singer, melody.at)]
         best = {span.figure: span for span in sorted(spans, key=lambda span: span.value)}
         longest = found["lines"].length.max(axis=1, initial=0)
         at = int(longest.argmax())
@@ -201,7 +232,10 @@ class TrainingIndex:
             line_bits=best["line_bits"].value,
             texture_bits=best["texture_bits"].value,
             skeleton_bits=best["skeleton_bits"].value,
+            bar_bits=best["bar_bits"].value,
+            same_key_bar_bits=best["same_key_bar_bits"].value,
             passage_notes=passage.score,
+            melody_notes=melody.score,
             ngram_share=_share(longest >= NGRAM - 1, _whole(own["lines"], NGRAM - 1)),
             two_bar_share=_two_bars(own["texture"], found["texture"].length.max(axis=1)),
             passage_lcs=passages.lcs(ours, theirs) / size,
@@ -256,16 +290,66 @@ class TrainingIndex:
                 continue
             reached = end
             value = self._surprise(
-                tokens[i : min(end, i + LONGEST)], [count[i:] for count in counts], int(owner[i]), left_out
+                "texture", tokens[i : min(end, i + LONGEST)], [count[i:] for count in counts], int(owner[i]), left_out
             )
             begin = self._onset("texture", int(owner[i]), int(at[i]))
             result.append(Span("texture_bits", value, i // 2 * GRID, (end + 1) // 2 * GRID, int(owner[i]), begin))
         return result
 
+    def _copied_bars(
+        self, piece: Gridded, tokens: np.ndarray, rows: np.ndarray, left_out: np.ndarray | None
+    ) -> list[Span]:
+        """The runs of whole bars that the training set holds, in any key, and bars in the same; of 0 bits for none.
+
+        Args:
+            tokens, rows: the piece's lines, see `streams.lines`.
+        """
+        own = bars(piece)
+        low, high = (np.searchsorted(self.bars["content"], own.content, side) for side in ("left", "right"))
+        found = np.flatnonzero(high > low)
+        found = np.sort(found[np.argsort(-own.notes[found], kind="stable")[:MOST_BARS]])
+        counts = [self.suffixes["lines"].count(tokens, width) for width in range(1, ORDER + 2)] if len(found) else []
+        bar_of = piece.start[rows] // BAR
+        # The token that leads out of a bar says nothing of it.
+        within = (tokens > 0) & (bar_of == np.append(bar_of[1:], -1))
+        result = [Span(name, 0.0, 0, 0, -1, 0) for name in ("bar_bits", "same_key_bar_bits")]
+        runs: dict[tuple[int, int], tuple[Span, float]] = {}
+        for i in found.tolist():
+            places = np.arange(low[i], high[i])
+            if left_out is not None:
+                places = places[~np.isin(self.bars["owner"][places], left_out)]
+            begin = int(own.number[i]) * BAR
+            here = np.flatnonzero(within & (bar_of == own.number[i]))
+            if not len(places) or not len(here):
+                continue
+            first = int(self.bars["owner"][places[0]])
+            value = sum(
+                self._surprise("lines", tokens[line], [count[line[0] :] for count in counts], first, left_out)
+                for line in np.split(here, np.flatnonzero(np.diff(here) > 1) + 1)
+            )
+            ending = []
+            owners, numbers, lowest = (self.bars[name][places] for name in ("owner", "number", "lowest"))
+            for owner, number in zip(owners.tolist(), numbers.tolist(), strict=True):
+                at = number * BAR
+                # A run goes on where the bar before stands before in the same piece.
+                run, peak = runs.get((owner, at - begin), (None, 0.0))
+                if run is None or run.end != begin:
+                    run, peak = Span("bar_bits", 0.0, begin, begin, owner, at), 0.0
+                total = 2 * run.value - peak + value
+                peak = max(peak, value)
+                run = replace(run, value=(peak + total) / 2, end=begin + BAR)
+                runs[owner, at - begin] = run, peak
+                ending.append(run)
+            result.append(max(ending, key=lambda span: span.value))
+            if (same := np.flatnonzero(lowest == own.lowest[i])).size:
+                at = int(numbers[same[0]]) * BAR
+                result.append(Span("same_key_bar_bits", value, begin, begin + BAR, int(owners[same[0]]), at))
+        return result
+
     def _surprise(
-        self, stretch: np.ndarray, counts: Sequence[np.ndarray], owner: int, left_out: np.ndarray | None
+        self, name: str, stretch: np.ndarray, counts: Sequence[np.ndarray], owner: int, left_out: np.ndarray | None
     ) -> float:
-        """Bits of a stretch of texture under an n-gram model of the training set without one piece's family.
+        """Bits of a stretch of a stream under an n-gram model of the training set without one piece's family.
 
         Interpolated as in MacKay and Peto, "A hierarchical Dirichlet language model" (1995).
 
@@ -273,7 +357,7 @@ class TrainingIndex:
             counts: how often the 1, 2, … tokens from each place of the stretch stand in the whole training set.
             left_out: training pieces that do not count, either.
         """
-        one = self.suffixes["texture"]
+        one = self.suffixes[name]
         rows = np.flatnonzero(self.notes["family"] == self.notes["family"][owner])
         rows = rows if left_out is None else np.union1d(rows, left_out)
         body = np.concatenate([one.tokens[one.offsets[row] : one.offsets[row + 1]] for row in rows.tolist()])
@@ -285,11 +369,27 @@ class TrainingIndex:
                 together = together[:-1, :-1] & agree[width:, width:]
             others.append(count[: len(stretch) - width] - together.sum(axis=0))
         total = max(len(one) - len(body), 0)
-        share = (others[0] + PRIOR / max(len(one), 1)) / (total + PRIOR)
+        share = (others[0] + PRIOR * self._commonness(name, stretch)) / (total + PRIOR)
         for width in range(1, len(others)):
             context = others[width - 1][: len(stretch) - width]
             share[width:] = (others[width] + PRIOR * share[width:]) / (context + PRIOR)
         return float(-np.log2(share).sum())
+
+    def _commonness(self, name: str, tokens: np.ndarray) -> np.ndarray:
+        """What the n-gram model expects of tokens before it saw any: all alike, or of lines interval times wait."""
+        if name != "lines":
+            return np.full(len(tokens), 1 / max(len(self.suffixes[name]), 1))
+        share = 1.0
+        for values, own in zip(self._line_parts, np.divmod(tokens, 4096), strict=True):
+            share = share * (values[own] + 0.5) / (values.sum() + 0.5 * len(values))
+        return np.asarray(share)
+
+    @cached_property
+    def _line_parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """How often each interval and each wait stand in the lines."""
+        tokens = self.suffixes["lines"].tokens
+        interval, wait = np.divmod(tokens[tokens > 0], 4096)
+        return np.bincount(interval, minlength=128), np.bincount(wait, minlength=4096)
 
     def _onset(self, name: str, owner: int, position: int) -> int:
         """The grid step at which a token of a training piece lies."""
@@ -344,18 +444,25 @@ class TrainingIndex:
             result.add((int(owner[i]), begins[i] - begin, begin, max(end, begin + GRID)))
         return result
 
-    def _passage(self, piece: Gridded, tried: set[tuple[int, int, int, int]]) -> tuple[passages.Passage, int]:
-        """The best aligned passage among candidates, and the training piece that it lies in (-1 for none)."""
-        best, nearest = passages.NOTHING, -1
+    def _passages(
+        self, piece: Gridded, tried: set[tuple[int, int, int, int]]
+    ) -> tuple[tuple[passages.Passage, int], tuple[passages.Passage, int]]:
+        """The best aligned passage among candidates, of all notes and of the melodies alone, and its training piece.
+
+        -1 stands for no piece.
+        """
+        best = [(passages.NOTHING, -1), (passages.NOTHING, -1)]
+        melody = passages.melody(piece)
         for owner, shift, begin, end in sorted(tried):
             other = self.piece(owner)
             semitones = passages.transposition(piece, other, shift, begin, end)
             if semitones is None:
                 continue
-            passage = passages.align(piece, other, shift, semitones)
-            if passage.score > best.score:
-                best, nearest = passage, owner
-        return best, nearest
+            for i, (ours, theirs) in enumerate(((piece, other), (melody, passages.melody(other)))):
+                passage = passages.align(ours, theirs, shift, semitones)
+                if passage.score > best[i][0].score:
+                    best[i] = passage, owner
+        return best[0], best[1]
 
     def _sides(self, piece: Gridded, passage: passages.Passage, owner: int) -> tuple[np.ndarray, np.ndarray]:
         if owner < 0:

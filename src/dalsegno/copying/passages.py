@@ -49,6 +49,18 @@ def transposition(sample: Gridded, other: Gridded, shift: int, begin: int, end: 
     return int(np.bincount(difference + 127, minlength=255).argmax()) - 127
 
 
+def melody(piece: Gridded) -> Gridded:
+    """The highest notes of the track whose mean pitch is the highest, one at each onset."""
+    if not len(piece):
+        return piece
+    _, track = np.unique(piece.track, return_inverse=True)
+    mean = np.bincount(track, piece.pitch) / np.bincount(track)
+    rows = np.flatnonzero(track == mean.argmax())
+    # Sorted by start and pitch: the last of an onset is the highest.
+    rows = rows[np.append(piece.start[rows][1:] != piece.start[rows][:-1], True)]
+    return Gridded(piece.start[rows], piece.end[rows], piece.pitch[rows], piece.track[rows])
+
+
 def align(sample: Gridded, other: Gridded, shift: int, semitones: int) -> Passage:
     """The best stretch when the sample is moved by `shift` grid steps and transposed by `semitones`."""
     ours = (sample.start.astype(np.int64) + shift) * 256 + sample.pitch + semitones

@@ -26,6 +26,23 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
+class Bars:
+    """The bars of a piece in which something begins, as wholes.
+
+    Attributes:
+        number: int32, the bar, from 0.
+        content: uint64, equal for bars of equal onsets, pitches above the lowest, and durations (up to the bar's end).
+        lowest: uint8, the lowest pitch that begins; equal content and lowest is the same bar in the same key.
+        notes: int32, how many begin, unisons of tracks counted once.
+    """
+
+    number: np.ndarray
+    content: np.ndarray
+    lowest: np.ndarray
+    notes: np.ndarray
+
+
+@dataclass(frozen=True)
 class Gridded:
     """The notes of one piece on the grid, sorted by start and pitch, no two alike in track, start and pitch.
 
@@ -112,6 +129,26 @@ def texture(piece: Gridded) -> np.ndarray:
     last = np.maximum.accumulate(np.where(np.isin(np.arange(beats), beat[first]), np.arange(beats), 0))
     tokens[1:-1:2] = np.diff(anchor[last]) + 256
     return tokens
+
+
+def bars(piece: Gridded) -> Bars:
+    """The bars of four quarters that a piece is made of; tracks do not count."""
+    bar = piece.start // BAR
+    last = np.minimum(piece.end, (bar + 1) * BAR) - piece.start
+    pitch = piece.pitch.astype(np.int64)
+    first = np.flatnonzero(np.diff(bar, prepend=-1))
+    count = np.diff(first, append=len(bar))
+    lowest = np.minimum.reduceat(pitch, first) if len(first) else first
+    element = ((piece.start - bar * BAR) * 128 + pitch - np.repeat(lowest, count)) * (BAR + 1) + last
+    # Sorted within each bar, so that unisons stand together.
+    order = np.lexsort((element, bar))
+    element = element[order]
+    fresh = np.ones(len(element), bool)
+    fresh[1:] = (element[1:] != element[:-1]) | (bar[1:] != bar[:-1])
+    mixed = np.where(fresh, _mixed(element.astype(np.uint64)), np.uint64(0))
+    summed = np.add.reduceat(mixed, first) if len(first) else mixed
+    notes = np.add.reduceat(fresh.astype(np.int32), first) if len(first) else first.astype(np.int32)
+    return Bars(bar[first].astype(np.int32), summed, lowest.astype(np.uint8), notes)
 
 
 def skeleton(piece: Gridded) -> np.ndarray:

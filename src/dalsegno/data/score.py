@@ -63,7 +63,8 @@ def _played(parts: list[Any]) -> list[Any]:
         return parts
     try:
         played = [part.expandRepeats() for part in parts]
-    except Music21Exception:
+    except (Music21Exception, IndexError):
+        # Marks that contradict each other; an ending without a measure runs music21 out of a list.
         return parts
     lengths = {part.highestTime for part in parts}
     # Parts whose marks differ would drift apart.

@@ -78,6 +78,10 @@ def _drum_pattern_consistency(pieces: Pieces) -> np.ndarray:
     return np.fmax(drums.mean(tick % SIXTEENTH == 0), drums.mean(tick % (TICKS_PER_QUARTER // 3) == 0))
 
 
+def _windows(pieces: Pieces) -> pitch.Windows:
+    return pitch.windows(pieces, MUSDR_STEP // 2)
+
+
 def _grooving_similarity(pieces: Pieces) -> np.ndarray:
     bar, position = np.divmod((pieces.start + MUSDR_STEP // 2) // MUSDR_STEP, MUSDR_POSITIONS)
     bars = np.nan_to_num(reduce(np.maximum, pieces.piece, bar + 1, pieces.number)).astype(np.int64)
@@ -146,10 +150,10 @@ groove_consistency_compat = PieceMetric(_groove_consistency, "share of ticks")
 drum_pattern_consistency_compat = PieceMetric(_drum_pattern_consistency, "share of notes")
 """MusPy `drum_pattern_consistency`: the share of drum notes exactly on a tick of sixteenths, or of eighth triplets."""
 
-pitch_class_entropy_1bar_compat = PieceMetric(lambda pieces: pitch.windowed_entropy(pieces, 1, MUSDR_STEP // 2), "bits")
+pitch_class_entropy_1bar_compat = PieceMetric(lambda pieces: pitch.windowed_entropy(pieces.shared(_windows), 1), "bits")
 """MusDr H1: onsets rounded to a sixty-fourth of a bar."""
 
-pitch_class_entropy_4bar_compat = PieceMetric(lambda pieces: pitch.windowed_entropy(pieces, 4, MUSDR_STEP // 2), "bits")
+pitch_class_entropy_4bar_compat = PieceMetric(lambda pieces: pitch.windowed_entropy(pieces.shared(_windows), 4), "bits")
 """MusDr H4: onsets rounded to a sixty-fourth of a bar."""
 
 grooving_similarity_compat = PieceMetric(_grooving_similarity, "share of positions")

@@ -131,7 +131,7 @@ def decoded_excerpts(tokens: Packed, bars: int) -> dict[str, list[Notes]]:
     """The first `bars` bars of the packed valid and test pieces as their tokens tell them, by split."""
     return {
         name: [
-            make_notes(**decode(tokens.piece(index), tokens.vocabulary)[0]).excerpt(bars * TICKS_PER_BAR)
+            make_notes(**decode(tokens.piece(index), tokens.vocabulary).notes).excerpt(bars * TICKS_PER_BAR)
             for index in tokens.indices(name)
         ]
         for name in ("valid", "test")

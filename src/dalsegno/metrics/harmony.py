@@ -10,7 +10,7 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, Tracks, counts, ratio, sorted_entropy, spans, tracks
+from dalsegno.metrics.pieces import Pieces, Tracks, grouped_entropy, ratio, sorting, spans, tracks
 from dalsegno.metrics.texture import segments
 
 SETS = 4096
@@ -59,11 +59,11 @@ def chord_ngrams(pieces: Pieces, length: int, dropped: int = 0) -> tuple[np.ndar
     gram = np.zeros(n, np.int64)
     for offset in range(length):
         gram = gram * SETS + state[offset : offset + n]
-    owner, key = piece[:n][within], gram[within]
-    order = np.lexsort((key, owner))
-    owner, key = owner[order], key[order]
-    new = np.ones(len(key), bool)
-    new[1:] = (owner[1:] != owner[:-1]) | (key[1:] != key[:-1])
+    # Only their number is asked for: sorting the values themselves is several times faster than ranking rows.
+    found = np.sort(piece[:n][within] * SETS**length + gram[within])
+    new = np.ones(len(found), bool)
+    new[1:] = found[1:] != found[:-1]
+    owner = found // SETS**length
     return np.bincount(owner[new], minlength=pieces.number), np.bincount(owner, minlength=pieces.number)
 
 
@@ -75,9 +75,11 @@ def _share_of_chords(pieces: Pieces, table: np.ndarray) -> np.ndarray:
 
 def _chord_entropy(pieces: Pieces) -> np.ndarray:
     parts = pieces.shared(segments)
-    chord = SIZE[parts.classes] >= 3
-    piece = parts.piece[chord]
-    return sorted_entropy(piece * SETS + parts.classes[chord], piece, parts.ticks[chord].astype(float), pieces.number)
+    chord = np.flatnonzero(SIZE[parts.classes] >= 3)
+    order = chord[np.argsort(parts.classes[chord].astype(np.uint16), kind="stable")]
+    order = order[sorting(parts.piece[order])]
+    piece = parts.piece[order]
+    return grouped_entropy(piece * SETS + parts.classes[order], piece, parts.ticks[order].astype(float), pieces.number)
 
 
 def _chord_irregularity(pieces: Pieces) -> np.ndarray:
@@ -104,20 +106,24 @@ def _tonal_distance(pieces: Pieces) -> np.ndarray:
     slot = beat * tracks_P[owner][row] + ((np.cumsum(slots_P) - slots_P)[owner] + parts.rank_T[parts.note_N])[row]
     lasting = np.bincount(slot, ticks, minlength=int(slots_P.sum()))
     used = np.flatnonzero(lasting)
-    group = np.empty(len(lasting), np.int64)
-    group[used] = np.arange(len(used))
-    chroma_Gx12 = counts(group[slot], (pitched.pitch % 12)[row], len(used), 12, ticks)
-    centroid = chroma_Gx12 @ TONAL_12x6 / lasting[used, None]
+    pitch_class = pitched.pitch_class[row]
+    # A column a dimension: one table of twelve pitch classes a slot would not fit into the processor's cache.
+    centroid_6 = [
+        np.bincount(slot, axis[pitch_class] * ticks, minlength=len(lasting))[used] / lasting[used]
+        for axis in TONAL_12x6.T.copy()
+    ]
     piece = np.repeat(np.arange(pieces.number), slots_P)[used]
     moment = np.repeat(np.arange(int(beats_P.sum())), np.repeat(tracks_P, beats_P))[used]
     total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
     # Tracks of one beat stand side by side: the pairs are the neighbours, the next but one, and so on.
+    same = np.arange(len(moment))
     for lag in range(1, len(moment)):
-        same = np.flatnonzero(moment[lag:] == moment[:-lag])
+        same = same[: np.searchsorted(same, len(moment) - lag)]
+        same = same[moment[same + lag] == moment[same]]
         if not len(same):
             break
-        apart = centroid.take(same + lag, axis=0) - centroid.take(same, axis=0)
-        far = np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        other = same + lag
+        far = np.sqrt(sum((axis[other] - axis[same]) ** 2 for axis in centroid_6))
         total += np.bincount(piece[same], far, minlength=pieces.number)
         pairs += np.bincount(piece[same], minlength=pieces.number)
     return ratio(total, pairs)

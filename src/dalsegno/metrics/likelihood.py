@@ -33,8 +33,8 @@ def score(model: Likelihood, packed: Packed) -> list[PieceScore]:
     scores = []
     for i, piece, logp in zip(chosen, pieces, log_probs, strict=True):
         row = packed.rows[i]
-        # Where a step is one token, "the same voice one step before" means nothing.
-        changed = _changed(piece) if packed.vocabulary.width > 1 else None
+        # Elsewhere "the same voice one step before" means nothing.
+        changed = _changed(piece) if packed.vocabulary.layout == "voices" else None
         scores.append(
             PieceScore(
                 piece=row.piece,

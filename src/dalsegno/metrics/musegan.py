@@ -23,7 +23,7 @@ def track_bars(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
     bars_T = -(-np.nan_to_num(pieces.last).astype(np.int64) // TICKS_PER_BAR)[parts.piece_T]
     row, bar, _ = spans(pieces, TICKS_PER_BAR)
     classes = np.zeros((int(bars_T.sum()), 12), bool)
-    classes[(np.cumsum(bars_T) - bars_T)[parts.note_N[row]] + bar, (pieces.pitch % 12)[row]] = True
+    classes[(np.cumsum(bars_T) - bars_T)[parts.note_N[row]] + bar, pieces.pitch_class[row]] = True
     return np.repeat(parts.piece_T, bars_T), classes
 
 

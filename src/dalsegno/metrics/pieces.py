@@ -83,6 +83,11 @@ class Pieces(Sequence[Notes]):
         return self.shared(_by_time)
 
     @property
+    def pitch_class(self) -> np.ndarray:
+        """0 to 11 a note, C the lowest."""
+        return self.shared(_pitch_class)
+
+    @property
     def sizes(self) -> np.ndarray:
         """`notes_P`."""
         return np.bincount(self.piece, minlength=self.number)
@@ -109,6 +114,11 @@ class Pieces(Sequence[Notes]):
         """`ticks_P` of the last release; NaN for a piece without notes."""
         return self.shared(_last)
 
+    @property
+    def origin(self) -> np.ndarray:
+        """`ticks_P`: where each piece begins if all are played one after the other, a tick between them."""
+        return self.shared(_origin)
+
 
 def _pitched(pieces: Pieces) -> Pieces:
     drums = pieces.notes.program == DRUMS
@@ -117,6 +127,15 @@ def _pitched(pieces: Pieces) -> Pieces:
 
 def _last(pieces: Pieces) -> np.ndarray:
     return reduce(np.maximum, pieces.piece, pieces.end, pieces.number)
+
+
+def _pitch_class(pieces: Pieces) -> np.ndarray:
+    return pieces.pitch % 12
+
+
+def _origin(pieces: Pieces) -> np.ndarray:
+    lengths = np.nan_to_num(pieces.last).astype(np.int64) + 1
+    return np.cumsum(lengths) - lengths
 
 
 def _by_time(pieces: Pieces) -> Pieces:
@@ -177,12 +196,11 @@ def entropy(counts_PxB: np.ndarray) -> np.ndarray:
     return np.maximum(plain, 0.0)
 
 
-def sorted_entropy(keys: np.ndarray, piece: np.ndarray, weights: np.ndarray, pieces: int) -> np.ndarray:
-    """Entropy in bits of each piece's weights by key; keys of different pieces differ and sort by piece."""
-    order = sorting(keys)
-    first = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    mass = np.add.reduceat(weights[order], first) if len(first) else np.zeros(0)
-    owner = piece[order][first]
+def grouped_entropy(keys: np.ndarray, piece: np.ndarray, weights: np.ndarray, pieces: int) -> np.ndarray:
+    """Entropy in bits of each piece's weights by key; equal keys stand together and belong to one piece."""
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    mass = np.add.reduceat(weights, first) if len(first) else np.zeros(0)
+    owner = piece[first]
     total = np.bincount(owner, mass, minlength=pieces)
     spread = np.bincount(owner, mass * np.log2(np.where(mass > 0, mass, 1)), minlength=pieces)
     return np.maximum(np.log2(np.maximum(total, 1e-300)) - ratio(spread, total), 0.0)

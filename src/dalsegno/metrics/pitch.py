@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from dalsegno.data.notes import Notes
+from dalsegno.data.notes import TICKS_PER_BAR, Notes
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, counts, entropy, ratio
+from dalsegno.metrics.pieces import SIXTEENTH, Pieces, counts, entropy, ratio
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 # Natural minor scales hold the pitch classes of their relative major, so twelve sets are all 24 keys.
@@ -25,7 +27,7 @@ def pitch_class_counts(notes: Notes) -> np.ndarray:
 
 def pitch_class_histograms(pieces: Pieces) -> np.ndarray:
     """`counts_Px12`: notes of each pitch class."""
-    return pieces.pitched.counts(pieces.pitched.pitch % 12, 12)
+    return pieces.pitched.counts(pieces.pitched.pitch_class, 12)
 
 
 def pitch_histograms(pieces: Pieces) -> np.ndarray:
@@ -33,31 +35,52 @@ def pitch_histograms(pieces: Pieces) -> np.ndarray:
     return pieces.pitched.counts(pieces.pitched.pitch, 128)
 
 
-def windowed_entropy(pieces: Pieces, bars: int, sixteenth: int) -> np.ndarray:
-    """Mean pitch-class entropy in bits over all windows of `bars` bars that hold notes, from tick 0 to the last onset.
+WIDEST = 4
+"""Bars of the longest window."""
 
-    Args:
-        sixteenth: ticks that an onset may come early and still belong to the next bar.
+
+@dataclass(frozen=True)
+class Windows:
+    """The bars of all pieces up to the last onset; of a longer silence as much as windows with notes reach into.
+
+    Attributes:
+        bars_P: how many of each piece are kept.
+        counts_Bx12: notes of each pitch class.
+        before_Bx12: the sum of all bars before, of all pieces.
     """
+
+    bars_P: np.ndarray
+    counts_Bx12: np.ndarray
+    before_Bx12: np.ndarray
+
+
+def windows(pieces: Pieces, early: int = SIXTEENTH // 2) -> Windows:
+    """Pitch classes bar by bar; `early`: ticks that an onset may come early and still belong to the next bar."""
     notes = pieces.pitched.by_time
-    bar = (notes.start + sixteenth) // 1920
+    bar = (notes.start + early) // TICKS_PER_BAR
     opens = np.diff(notes.piece, prepend=-1) != 0
-    # No window without notes counts, so of a longer silence only as much is kept as windows with notes reach into.
-    step = np.minimum(np.where(opens, bar + 1, np.diff(bar, prepend=0)), bars)
+    step = np.minimum(np.where(opens, bar + 1, np.diff(bar, prepend=0)), WIDEST)
     reached = np.cumsum(step) - 1
     bars_P = np.bincount(notes.piece, step, minlength=pieces.number).astype(np.int64)
-    before = np.cumsum(bars_P) - bars_P
-    rows = int(bars_P.sum())
-    grid = counts(reached, notes.pitch % 12, rows, 12)
-    up_to = np.concatenate([np.zeros((1, 12), np.int64), np.cumsum(grid, axis=0)])
-    piece = np.repeat(np.arange(pieces.number), bars_P)
-    width = np.minimum(bars, bars_P)[piece]
-    inside = np.arange(rows) - before[piece] + width <= bars_P[piece]
-    first = np.flatnonzero(inside)
-    values = entropy(up_to[first + width[inside]] - up_to[first])
+    grid = counts(reached, notes.pitch_class, int(bars_P.sum()), 12)
+    return Windows(bars_P, grid, np.concatenate([np.zeros((1, 12), np.int64), np.cumsum(grid, axis=0)]))
+
+
+def windowed_entropy(windows: Windows, bars: int) -> np.ndarray:
+    """Mean pitch-class entropy in bits over the windows of `bars` bars that hold notes."""
+    bars_P = windows.bars_P
+    piece = np.repeat(np.arange(len(bars_P)), bars_P)
+    if bars == 1:
+        values = entropy(windows.counts_Bx12)
+    else:
+        width = np.minimum(bars, bars_P)[piece]
+        left = np.repeat(np.cumsum(bars_P), bars_P) - np.arange(len(piece))
+        first = np.flatnonzero(left >= width)
+        piece = piece[first]
+        values = entropy(windows.before_Bx12[first + width[first]] - windows.before_Bx12[first])
     heard = np.isfinite(values)
-    total = np.bincount(piece[inside][heard], values[heard], minlength=pieces.number)
-    return ratio(total, np.bincount(piece[inside][heard], minlength=pieces.number))
+    total = np.bincount(piece[heard], values[heard], minlength=len(bars_P))
+    return ratio(total, np.bincount(piece[heard], minlength=len(bars_P)))
 
 
 def _entropy(pieces: Pieces) -> np.ndarray:
@@ -96,7 +119,7 @@ def _mean_pitch(pieces: Pieces) -> np.ndarray:
 def key_correlations(pieces: Pieces) -> np.ndarray:
     """`correlations_Px24` with the keys: twelve major by tonic, then twelve minor; see `key_clarity`."""
     pitched = pieces.pitched
-    profile = counts(pitched.piece, pitched.pitch % 12, pieces.number, 12, pitched.end - pitched.start)
+    profile = counts(pitched.piece, pitched.pitch_class, pieces.number, 12, pitched.end - pitched.start)
     profile = profile - profile.mean(axis=1, keepdims=True)
     keys = KEYS_24x12 - KEYS_24x12.mean(axis=1, keepdims=True)
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
@@ -114,10 +137,10 @@ Undefined for a piece without pitched notes. Source: Wu and Yang, The Jazz Trans
 (there over windows of one and four bars, as in the next two; here over the piece).
 """
 
-pitch_class_entropy_1bar = PieceMetric(lambda pieces: windowed_entropy(pieces, 1, 60), "bits")
+pitch_class_entropy_1bar = PieceMetric(lambda pieces: windowed_entropy(pieces.shared(windows), 1), "bits")
 """Mean pitch-class entropy of the bars in which a pitched note starts (H1 of Wu and Yang, ISMIR 2020)."""
 
-pitch_class_entropy_4bar = PieceMetric(lambda pieces: windowed_entropy(pieces, 4, 60), "bits")
+pitch_class_entropy_4bar = PieceMetric(lambda pieces: windowed_entropy(pieces.shared(windows), 4), "bits")
 """Mean pitch-class entropy of all windows of four bars (H4 of Wu and Yang, ISMIR 2020); of the piece, if shorter."""
 
 pitch_entropy = PieceMetric(_pitch_entropy, "bits")

@@ -9,26 +9,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dalsegno.data.notes import Notes
+from dalsegno.data.notes import DRUMS, Notes
 from dalsegno.metrics.base import PieceMetric
 from dalsegno.metrics.pieces import SIXTEENTHS_A_BAR, Bars, Pieces, bars, counts, ratio
+
+PROGRAMS = DRUMS + 1
 
 
 def chroma(pieces: Pieces) -> np.ndarray:
     """`chroma_Bx12`: onsets of each pitch class in each bar, as a vector of length 1; zeros for a bar without."""
     grid: Bars = pieces.shared(bars)
     pitched = pieces.notes.program != 128
-    histogram = counts(grid.note_N[pitched], pieces.pitch[pitched] % 12, len(grid.piece_B), 12).astype(float)
+    histogram = counts(grid.note_N[pitched], pieces.pitch_class[pitched], len(grid.piece_B), 12).astype(float)
     return np.nan_to_num(ratio(histogram, np.linalg.norm(histogram, axis=1, keepdims=True)))
 
 
-def instruments(pieces: Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`piece_K`, `program_K`, `bars_K`: in how many bars of a piece each of its programs starts a note."""
+def instruments(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """`piece_K`, `bars_K`: for each program of each piece, in how many bars it starts a note."""
     grid: Bars = pieces.shared(bars)
-    program = pieces.notes.program.astype(np.int64)
-    bar = np.unique(grid.note_N * 129 + program)
-    key, number = np.unique(grid.piece_B[bar // 129] * 129 + bar % 129, return_counts=True)
-    return key // 129, key % 129, number
+    key = pieces.piece * PROGRAMS + pieces.notes.program
+    programs = np.flatnonzero(np.bincount(key, minlength=pieces.number * PROGRAMS))
+    piece = programs // PROGRAMS
+    # One cell for each bar and each program of its piece.
+    cells = grid.counts_P[piece]
+    first = np.cumsum(cells) - cells
+    row = np.zeros(pieces.number * PROGRAMS, np.int64)
+    row[programs] = first
+    plays = np.zeros(int(cells.sum()), bool)
+    plays[row[key] + grid.bar_B[grid.note_N]] = True
+    return piece, np.add.reduceat(plays, first, dtype=np.int64) if len(first) else first
 
 
 def _pairs(n: np.ndarray) -> np.ndarray:
@@ -62,7 +71,7 @@ def _grooving_similarity(pieces: Pieces) -> np.ndarray:
 
 def _instrumentation_similarity(pieces: Pieces) -> np.ndarray:
     grid: Bars = pieces.shared(bars)
-    piece, _, number = pieces.shared(instruments)
+    piece, number = instruments(pieces)
     apart = np.bincount(piece, number * (grid.counts_P[piece] - number), minlength=pieces.number)
     used = np.bincount(piece, minlength=pieces.number)
     return 1 - ratio(apart, used * _pairs(grid.counts_P))

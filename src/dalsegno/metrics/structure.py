@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import SIXTEENTH, SIXTEENTHS_A_BAR, Bars, Pieces, bars, ratio, reduce
+from dalsegno.metrics.pieces import SIXTEENTH, SIXTEENTHS_A_BAR, Bars, Pieces, bars, ratio
 
 FARTHEST = 64
 """Bars beyond which two passages are not compared, so that the cost grows with a piece's length and not its square."""
@@ -24,7 +24,7 @@ def contents(pieces: Pieces) -> np.ndarray:
     pitched = pieces.pitched
     grid: Bars = pitched.shared(bars)
     cells = np.zeros((len(grid.piece_B), SIXTEENTHS_A_BAR * 12), bool)
-    cells[grid.note_N, grid.position_N * 12 + pitched.pitch % 12] = True
+    cells[grid.note_N, grid.position_N * 12 + pitched.pitch_class] = True
     return np.packbits(cells, axis=1).view(np.uint64).reshape(-1, WORDS)
 
 
@@ -47,26 +47,45 @@ def repetition(pieces: Pieces) -> Repetition:
     cells = pieces.shared(contents)
     size = np.bitwise_count(cells).sum(axis=1, dtype=np.int64)
     kept = _near(size > 0)
-    cells, size, piece_B = cells[kept], size[kept], grid.piece_B[kept]
+    piece_B = grid.piece_B[kept]
     counts_P = np.bincount(piece_B, minlength=pieces.number)
-    remaining = np.cumsum(counts_P)[piece_B] - np.arange(len(piece_B))
-    total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
-    best_B = {length: np.full(len(cells), np.nan) for length in LENGTHS}
-    for lag in range(1, min(FARTHEST, int(counts_P.max(initial=0)) - 1) + 1):
-        rows = np.flatnonzero(remaining > lag)
-        notes = size[rows] + size[rows + lag]
-        shared = np.bitwise_count(cells[rows] & cells[rows + lag]).sum(axis=1, dtype=np.int64)
-        likeness = 2 * shared / np.maximum(notes, 1)
-        total += np.bincount(piece_B[rows], likeness, minlength=pieces.number)
-        pairs += np.bincount(piece_B[rows], notes > 0, minlength=pieces.number)
-        # Rows of a piece are neighbours, so windows are differences of one running sum; rows at its end are dropped.
-        running = np.concatenate([[0.0], np.cumsum(likeness)])
+    longest = int(counts_P.max(initial=0))
+    # Longest pieces first: the bars that have one `lag` bars later are then a beginning of the table, and no longer one
+    # than it has to be.
+    order = np.argsort(-counts_P[piece_B], kind="stable")
+    piece_B, kept = piece_B[order], kept[order]
+    words, size = np.ascontiguousarray(cells[kept].T), size[kept].astype(float)
+    bars_B = counts_P[piece_B]
+    first = np.flatnonzero(np.diff(piece_B, prepend=-1))
+    end = np.append(first[1:], len(piece_B))[: len(first)]
+    remaining = np.repeat(end, end - first)
+    remaining -= np.arange(len(piece_B))
+    total_B, pairs_B = np.zeros(len(piece_B)), np.zeros(len(piece_B))
+    best_B = {length: np.full(len(piece_B), -1.0) for length in LENGTHS}
+    for lag in range(1, min(FARTHEST, longest - 1) + 1):
+        rows = int(np.searchsorted(-bars_B, -lag))
+        near, far = slice(0, rows - lag), slice(lag, rows)
+        within = remaining[near] > lag
+        shared = np.bitwise_count(words[:, near] & words[:, far]).sum(axis=0, dtype=np.uint8)
+        notes = size[near] + size[far]
+        likeness = 2.0 * shared / np.maximum(notes, 1) * within
+        total_B[near] += likeness
+        pairs_B[near] += (notes > 0) & within
+        # What reaches beyond a piece's end is no passage.
+        likeness[~within] = -np.inf
+        width, run = 1, likeness
         for length in LENGTHS:
+            while width < length:
+                run = run[:-width] + run[width:]
+                width *= 2
             if lag >= length:
-                start = np.flatnonzero(remaining[rows] >= lag + length)
-                bar = rows[start]
-                best_B[length][bar] = np.fmax(best_B[length][bar], (running[start + length] - running[start]) / length)
-    best = {length: np.clip(reduce(np.fmax, piece_B, values, pieces.number), 0, 1) for length, values in best_B.items()}
+                np.maximum(best_B[length][: len(run)], run / length, out=best_B[length][: len(run)])
+    best = {}
+    for length, likest_B in best_B.items():
+        likest = np.full(pieces.number, np.nan)
+        likest[piece_B[first]] = np.maximum.reduceat(likest_B, first) if len(first) else []
+        best[length] = np.where(likest >= 0, likest, np.nan)
+    total, pairs = (np.bincount(piece_B, values, minlength=pieces.number) for values in (total_B, pairs_B))
     return Repetition(ratio(total, pairs), best)
 
 

@@ -8,48 +8,40 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, packed, ratio, sorting
+from dalsegno.metrics.pieces import Pieces, ratio
 
 
-@dataclass(frozen=True)
-class Intervals:
-    """Unions of sounding time, disjoint within a key of a piece; in order of time.
-
-    Attributes:
-        piece, key, start, end: one entry an interval; ticks.
-    """
-
-    piece: np.ndarray
-    key: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-
-
-def unions(pieces: Pieces, key_N: np.ndarray) -> Intervals:
+def unions(start_N: np.ndarray, end_N: np.ndarray, key_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The time during which a note of each key sounds (e.g. of each pitch), notes that touch or overlap made one.
 
     Args:
-        pieces: with notes in order of time.
-        key_N: a number from 0 to 127 a note.
+        start_N, end_N: ticks on the common axis of `Pieces.origin`, sorted by start.
+        key_N: a number from 0 to 127 a note; one key for all where absent.
+
+    Returns:
+        `row_U`, `until_U`: the note that each union begins with, and where the union ends; in order of the keys.
     """
-    if not len(key_N):
-        return Intervals(pieces.piece, key_N, pieces.start, pieces.end)
-    order = np.argsort(key_N.astype(np.uint8), kind="stable")  # a radix sort, since the numbers are small
-    piece, key, start, end = (x[order] for x in (pieces.piece, key_N, pieces.start, pieces.end))
-    other = np.ones(len(piece), bool)
-    other[1:] = (piece[1:] != piece[:-1]) | (key[1:] != key[:-1])
-    # A running maximum that no key or piece hands on to the next.
-    lift = np.cumsum(other) * (int(end.max()) + 1)
-    reached = np.maximum.accumulate(end + lift) - lift
-    new = other
-    new[1:] |= start[1:] > reached[:-1]
-    first = np.flatnonzero(new)
-    last = np.append(first[1:], len(piece)) - 1
-    # Back in order of time, by the place of each union's first note.
-    until = np.zeros(len(piece), np.int64)
-    until[order[first]] = reached[last]
-    rows = np.flatnonzero(until > pieces.start)
-    return Intervals(pieces.piece[rows], key_N[rows], pieces.start[rows], until[rows])
+    order = None
+    if key_N is not None:
+        small = key_N.astype(np.uint8)
+        order = np.argsort(small, kind="stable")  # a radix sort, since the numbers are small
+        # Each key on a stretch of the axis of its own.
+        lift = small[order].astype(np.int64) * (int(end_N.max(initial=0)) + 1)
+        start_N, end_N = start_N[order] + lift, end_N[order] + lift
+    reached = np.maximum.accumulate(end_N)
+    new = np.ones(len(start_N) + 1, bool)
+    new[1:-1] = start_N[1:] > reached[:-1]
+    first, last = new[:-1], new[1:]
+    row = np.flatnonzero(first) if order is None else order[first]
+    reached = reached[last]
+    sounding = reached > start_N[first]
+    until = reached if order is None else reached - lift[last]
+    return (row, until) if sounding.all() else (row[sounding], until[sounding])
+
+
+# Eleven octaves at most sound of a pitch class: twelve counts of five bits fit one number.
+EVENTS = np.array([sign << 5 * pitch_class if pitch_class < 12 else 0 for sign in (1, -1) for pitch_class in range(16)])
+"""What an event adds to the counts of the pitch classes that sound; see `segments`."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +63,22 @@ class Segments:
 
 def segments(pieces: Pieces) -> Segments:
     """What sounds of the pitched notes; ask for it with `pieces.shared(segments)`."""
-    in_time = pieces.pitched.by_time
-    notes = unions(in_time, in_time.pitch)
-    # Eleven octaves at most sound of a pitch class: twelve counts of five bits fit one number.
-    value = 1 << 5 * (notes.key % 12)
-    piece = np.concatenate([notes.piece, notes.piece])
-    time = np.concatenate([notes.start, notes.end])
-    order = sorting(packed(piece, time))
-    piece, time = piece[order], time[order]
-    state = np.cumsum(np.concatenate([value, -value])[order])
-    sounding = np.cumsum(np.where(order < len(value), 1, -1))
+    notes = pieces.pitched.by_time
+    begin = notes.origin[notes.piece]
+    start = notes.start + begin
+    row, until = unions(start, notes.end + begin, notes.pitch)
+    # A number an event that sorts by time and says which pitch class starts (or, from 16 on, ends).
+    code = notes.pitch_class[row]
+    events = np.sort(np.concatenate([start[row] * 32 + code, until * 32 + (code + 16)]))
+    time, code = events >> 5, events & 31
+    state = np.cumsum(EVENTS[code])
+    sounding = np.cumsum(1 - (code >> 4 << 1))
     ticks = np.diff(time)
-    kept = np.flatnonzero((piece[1:] == piece[:-1]) & (ticks > 0))
-    return Segments(piece[kept], time[kept], ticks[kept], sounding[kept], _fields_in_use(state[kept]))
+    first = np.searchsorted(time, notes.origin)
+    ticks[first[(first > 0) & (first < len(time))] - 1] = 0  # from a piece to the next
+    kept = np.flatnonzero(ticks)
+    piece = np.repeat(np.arange(notes.number), np.diff(np.searchsorted(kept, first), append=len(kept)))
+    return Segments(piece, time[kept] - notes.origin[piece], ticks[kept], sounding[kept], _fields_in_use(state[kept]))
 
 
 def _fields_in_use(state: np.ndarray) -> np.ndarray:
@@ -115,8 +110,11 @@ def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:
 
 def sounding_ticks(pieces: Pieces) -> np.ndarray:
     """`ticks_P` during which at least one note sounds."""
-    time = unions(pieces.by_time, np.zeros(len(pieces.start), np.int64))
-    return np.bincount(time.piece, time.end - time.start, minlength=pieces.number)
+    notes = pieces.by_time
+    begin = notes.origin[notes.piece]
+    start = notes.start + begin
+    row, until = unions(start, notes.end + begin)
+    return np.bincount(notes.piece[row], until - start[row], minlength=pieces.number)
 
 
 def _polyphony(pieces: Pieces) -> np.ndarray:

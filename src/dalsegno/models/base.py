@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
 from dalsegno.models.registry import FAMILIES
-from dalsegno.representations.base import Grammar, Vocabulary
+from dalsegno.representations.base import Grammar, Layout, Vocabulary
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,7 +76,7 @@ class Trained(Protocol):
 
 
 class Family(Protocol):
-    """What a family's module exports.
+    """What a family's module exports; `LAYOUTS` are those of the representations that it takes.
 
     Besides, exactly one of
     `Network(config, vocabulary, rngs)`, a `dalsegno.models.steps.StepModel` that gradient descent trains,
@@ -86,6 +86,7 @@ class Family(Protocol):
 
     Config: type[FamilyConfig]
     SUPPORTS: frozenset[str]
+    LAYOUTS: frozenset[Layout]
 
     def load(self, config: Any, vocabulary: Vocabulary, arrays: Arrays) -> Trained: ...
 

@@ -21,6 +21,7 @@ from dalsegno.models.base import Arrays, FamilyConfig
 from dalsegno.representations.base import Vocabulary
 
 SUPPORTS = frozenset({"likelihood", "prompt"})
+LAYOUTS = frozenset({"voices", "events", "compound"})
 
 
 class Member(FamilyConfig):

@@ -26,6 +26,7 @@ from dalsegno.representations.base import Packed, Vocabulary
 from dalsegno.study import Augmentation
 
 SUPPORTS = frozenset({"likelihood", "prompt"})
+LAYOUTS = frozenset({"voices", "events"})
 LONGEST_RUN = 16
 DISCOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
 CONCENTRATIONS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)

@@ -15,6 +15,7 @@ from dalsegno.data import cards
 from dalsegno.data.catalog import Entry
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.data.tables import commonest
+from dalsegno.reporting import fidelity_cards
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
@@ -57,6 +58,7 @@ class DatasetPage:
     random: bool
     rejects: Table
     representations: Table
+    fidelity: Table
     card: DatasetCard | None
 
 
@@ -145,7 +147,8 @@ def dataset_page(
                 for reason, n in found
             ),
         ),
-        representations=_representations(representations),
+        representations=fidelity_cards.sizes(representations),
+        fidelity=fidelity_cards.survival(representations),
         card=_card(card) if card else None,
     )
 
@@ -186,17 +189,6 @@ def _largest(families: Path) -> Table:
             Line((f"{shown} and {rest} more" if rest > 0 else shown, why), (Cell(count(len(members[name]))),), "model")
         )
     return Table("Largest families", ("Members", "Joined by"), (Column("Size", "pieces"),), tuple(lines))
-
-
-def _representations(folders: Mapping[str, Path]) -> Table:
-    lines = []
-    for name, folder in sorted(folders.items()):
-        index = _read(Path(folder) / "index.csv")
-        rejected = _read(Path(folder) / "rejects.csv")
-        steps = sum(int(row["steps"]) for row in index)
-        lines.append(Line((name,), tuple(Cell(count(n)) for n in (len(index), steps, len(rejected))), "model"))
-    columns = (Column("Packed", "pieces"), Column("Length", "steps"), Column("Rejected", "pieces"))
-    return Table("Representations", ("Representation",), columns, tuple(lines))
 
 
 def _read(path: Path) -> list[dict[str, str]]:

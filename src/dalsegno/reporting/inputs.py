@@ -31,7 +31,7 @@ class ReportInputs:
         corpora: dataset -> corpus folder (`pieces.parquet`, `rejects.csv`).
         splits: dataset -> `split.csv`.
         families: dataset -> folder (`families.csv`, `pairs.csv`).
-        representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`).
+        representations: (dataset, representation) -> folder (`index.csv`, `rejects.csv`, `fidelity.json`).
         features: (dataset, features) -> folder (`features.parquet` or `features.safetensors` and `index.csv`,
             `scaler.json`, `rejects.csv`).
         specs: artifact, by a name for readers -> `spec.json`.
@@ -122,7 +122,7 @@ class ReportInputs:
             single += group.values()
         for folders, names in (
             (self.corpora, ("pieces.parquet", "rejects.csv")),
-            (self.representations, ("index.csv", "rejects.csv")),
+            (self.representations, ("index.csv", "rejects.csv", "fidelity.json")),
             (self.families, ("families.csv", "pairs.csv")),
         ):
             single += [folder / name for folder in folders.values() for name in names]

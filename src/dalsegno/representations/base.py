@@ -8,17 +8,54 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
 
-FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv")
+from dalsegno.data.notes import DRUMS
+
+FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv", "fidelity.json")
 """What a representation writes for a dataset."""
+
+Layout = Literal["voices", "events", "compound", "roll"]
+"""What the K tokens of a step are: `voices` that sound together; `events`, one symbol; `compound`, the fields of one
+event or note; `roll`, the coordinates of one note, which are no symbols."""
+
+Columns = dict[str, np.ndarray]
+"""The note columns of one piece: those of the corpus without `piece`."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is encoded: one piece of a corpus.
+
+    Attributes:
+        notes: note columns.
+        meters: (tick, numerator, denominator); a row starts a bar.
+        tempos: (tick, quarter notes a minute).
+    """
+
+    notes: Columns
+    meters: Sequence[tuple[int, int, int]] = ()
+    tempos: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True)
+class Decoded(Piece):
+    """What tokens say, and what had to be mended on the way.
+
+    Attributes:
+        repairs: what was wrong -> how often; empty for every sequence that `encode` wrote.
+        ticks_T: int64, the tick at which each step stands.
+    """
+
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    ticks_T: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -48,14 +85,17 @@ class Vocabulary:
     """What a model must know of a representation.
 
     Attributes:
-        kind: the representation's kind (`voices`, `remi`).
+        kind: the representation's kind (`voices`, `remi` …).
         names: one name a symbol; the vocabulary's size V is their number.
         width: K, tokens a step, written one after the other; token k of a step may depend on tokens before k.
         period: steps after which the metrical position repeats; 1 where steps carry no time.
-        pitches: `[first, last + 1)`, the ids of pitch symbols, one semitone apart.
+        pitches: `[first, last + 1)`, the ids of pitch symbols, one semitone apart; empty where symbols hold several.
         eos: the symbol that ends a piece, or None where pieces have no end symbol.
         step_ticks: duration of one step in corpus ticks, or None where steps carry no time.
         options: the representation's resolved options, enough to decode.
+        layout: what the K tokens of a step are.
+        velocities: like `pitches`, the ids of velocity levels from soft to loud; empty where there are none.
+        tempos: like `pitches`, the ids of tempo levels from slow to fast; empty where there are none.
     """
 
     kind: str
@@ -66,6 +106,9 @@ class Vocabulary:
     eos: int | None
     step_ticks: int | None
     options: dict[str, Any]
+    layout: Layout = "events"
+    velocities: tuple[int, int] = (0, 0)
+    tempos: tuple[int, int] = (0, 0)
 
     @property
     def size(self) -> int:
@@ -92,7 +135,7 @@ class Row:
 
 
 class Packed:
-    """The packed tokens of one dataset in one representation, memory-mapped.
+    """The packed tokens of one dataset in one representation, memory-mapped: nothing is read before it is used.
 
     Args:
         folder: a `representations/<dataset>/<representation>` folder.
@@ -102,12 +145,11 @@ class Packed:
         self.folder = Path(folder)
         self.vocabulary, self.grammar = read_vocabulary(self.folder / "vocabulary.json")
         self.rows = read_index(self.folder / "index.csv")
-        with safe_open(self.folder / "tokens.safetensors", framework="numpy") as tensors:
-            self.tokens_NxK = tensors.get_tensor("tokens")
-            self.offsets = tensors.get_tensor("offsets")
+        arrays = map_arrays(self.folder / "tokens.safetensors")
+        self.tokens_NxK, self.offsets = arrays["tokens"], arrays["offsets"]
 
     def piece(self, index: int) -> np.ndarray:
-        """`tokens_TxK` (int16) of packed piece `index`, a view."""
+        """`tokens_TxK` (int16) of packed piece `index`, a view of the file."""
         return self.tokens_NxK[self.offsets[index] : self.offsets[index + 1]]
 
     def indices(self, split: str) -> list[int]:
@@ -115,25 +157,80 @@ class Packed:
         return [i for i, row in enumerate(self.rows) if row.split == split]
 
 
-class Representation(Protocol):
-    """One kind of representation, made from its options section."""
+class Representation(ABC):
+    """One kind of representation, made from its options section.
 
-    def __init__(self, options: Any) -> None: ...
+    What depends on the training split is learned between the two passes of `dalsegno.representations.packing.pack`:
+    every piece is encoded, `learn` sees what the training pieces gave, `finish` turns each piece into its final tokens.
+    """
 
-    def encode(self, notes: dict[str, np.ndarray]) -> np.ndarray:
-        """`tokens_TxK` (int16) of a piece's note columns; a ValueError says why a piece does not fit."""
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary; after `learn` that of the final tokens."""
+
+    @abstractmethod
+    def encode(self, piece: Piece) -> np.ndarray:
+        """`tokens_TxK` (int16) of a piece; a ValueError says why a piece does not fit."""
 
     @staticmethod
-    def decode(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> tuple[dict[str, np.ndarray], float]:
-        """Note columns (those of the corpus without `piece`) and tempo of any token sequence."""
+    @abstractmethod
+    def decode(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Decoded:
+        """The music of any token sequence, a model's too; never raises."""
 
-    def pack(self, corpus: Path, split: Path, folder: Path) -> None:
-        """Write `tokens.safetensors`, `index.csv`, `vocabulary.json`, `rejects.csv` into `folder`.
+    @abstractmethod
+    def claim(self, piece: Piece) -> Piece:
+        """What `decode(encode(piece))` gives by the representation's own account: the piece at its resolution."""
 
-        Args:
-            corpus: a corpus folder.
-            split: its `split.csv`.
-        """
+    def kept(self, piece: Piece) -> np.ndarray:
+        """Mask of the notes that the tokens speak of; all by default."""
+        return np.ones(len(piece.notes["start"]), bool)
+
+    @abstractmethod
+    def grammar(self, bounds: Sequence[tuple[int, int] | None]) -> Grammar:
+        """The automaton of well-formed sequences; `bounds` are the training split's, as `spans` gives them."""
+
+    def spans(self, tokens_TxK: np.ndarray) -> list[tuple[int, int] | None]:
+        """Lowest and highest pitch symbol, of the whole piece or of each voice; None where there is none."""
+        return [span(tokens_TxK, self.vocabulary)]
+
+    def learn(self, training: Iterable[np.ndarray]) -> None:  # noqa: B027
+        """Learn what depends on the training split from its pieces' tokens; nothing by default."""
+
+    def finish(self, tokens_TxK: np.ndarray) -> np.ndarray:
+        """The final tokens of what `encode` gave."""
+        return tokens_TxK
+
+    def learned(self) -> Any:
+        """What `learn` found beyond the vocabulary, as plain data for `vocabulary.json`."""
+        return None
+
+
+def told(piece: Piece, drums: bool, end: int | None = None) -> np.ndarray:
+    """Mask of the notes that are told: not drums where there are none, not what starts at `end` or later.
+
+    Raises:
+        ValueError: no note is left, or a number that no music has; the message is the reason.
+    """
+    notes = piece.notes
+    kept = np.ones(len(notes["start"]), bool) if drums else notes["program"] != DRUMS
+    if end is not None:
+        kept &= notes["start"] < end
+    if not kept.any():
+        raise ValueError("no notes" if drums or not len(kept) else "no notes but drums")
+    if (notes["start"][kept] < 0).any():
+        raise ValueError("a note starts before the piece")
+    return kept
+
+
+def span(tokens: np.ndarray, vocabulary: Vocabulary) -> tuple[int, int] | None:
+    """Lowest and highest pitch symbol among tokens, or None where there is none."""
+    first, end = vocabulary.pitches
+    pitches = tokens[(tokens >= first) & (tokens < end)]
+    return (int(pitches.min()), int(pitches.max())) if len(pitches) else None
 
 
 NOTE_COLUMNS = {
@@ -147,27 +244,93 @@ NOTE_COLUMNS = {
 """The note columns of a decoded piece, in the order of `docs/artifacts.md`."""
 
 
-def columns_of_notes(notes: Sequence[tuple[int, int, int, int, int, int]]) -> dict[str, np.ndarray]:
+def columns_of_notes(notes: Sequence[tuple[int, int, int, int, int, int]] | np.ndarray) -> Columns:
     """Columns of notes given in the order of `NOTE_COLUMNS`, sorted by track, start, pitch, duration."""
-    rows = sorted(notes, key=lambda note: (note[0], note[2], note[4], note[3]))
-    table = np.array(rows, np.int64).reshape(-1, len(NOTE_COLUMNS))
+    table = np.asarray(notes, np.int64).reshape(-1, len(NOTE_COLUMNS))
+    table = table[np.lexsort((table[:, 3], table[:, 4], table[:, 2], table[:, 0]))]
     return {name: table[:, i].astype(dtype) for i, (name, dtype) in enumerate(NOTE_COLUMNS.items())}
 
 
-def write_packed(
-    folder: Path, vocabulary: Vocabulary, grammar: Grammar, rows: Sequence[Row], pieces_TxK: Sequence[np.ndarray]
-) -> None:
-    """Write the packed form of `pieces_TxK`, one array a row, into `folder`."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces_TxK])]).astype(np.int64)
-    tokens = np.concatenate([np.asarray(piece, np.int16).reshape(-1, vocabulary.width) for piece in pieces_TxK])
-    (folder / "tokens.safetensors").write_bytes(save({"tokens": tokens, "offsets": offsets}))
-    write_vocabulary(folder / "vocabulary.json", vocabulary, grammar)
-    with open(folder / "index.csv", "w", newline="") as file:
+class PackedWriter:
+    """Writes `tokens.safetensors` piece by piece, in memory that does not grow with the tokens.
+
+    The file is one for all splits, so that a job's outputs do not depend on the data; a split is a list of rows of the
+    index. Its arrays begin at multiples of eight bytes, so that they are mapped and never copied.
+
+    Args:
+        path: the file; it stands there as soon as the writer is closed.
+        width: K.
+    """
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.path, self.width = Path(path), width
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._body = self.path.with_name(f".{self.path.name}.body")
+        self._file = self._body.open("wb")
+        self._lengths: list[int] = []
+
+    def add(self, tokens_TxK: np.ndarray) -> None:
+        """Append one piece."""
+        tokens = np.ascontiguousarray(tokens_TxK, np.int16).reshape(-1, self.width)
+        self._file.write(tokens.data)
+        self._lengths.append(len(tokens))
+
+    def close(self) -> None:
+        """Write the file."""
+        self._file.close()
+        offsets = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
+        split = offsets.nbytes
+        header = {
+            "offsets": {"dtype": "I64", "shape": list(offsets.shape), "data_offsets": [0, split]},
+            "tokens": {
+                "dtype": "I16",
+                "shape": [int(offsets[-1]), self.width],
+                "data_offsets": [split, split + self._body.stat().st_size],
+            },
+        }
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        with open(self.path, "wb") as file, open(self._body, "rb") as body:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.write(offsets.data)
+            shutil.copyfileobj(body, file)
+        self._body.unlink()
+
+
+_DTYPES: dict[str, Any] = {"I16": np.dtype("<i2"), "I64": np.dtype("<i8")}
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file as views of the mapped file (the library's own reader copies)."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    whole = np.memmap(path, np.uint8, "r")
+    arrays = {}
+    for name, entry in header.items():
+        first, end = entry["data_offsets"]
+        part = whole[8 + length + first : 8 + length + end]
+        arrays[name] = part.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+def write_index(path: Path, rows: Sequence[Row]) -> None:
+    with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
         writer.writerows({**asdict(row), "clean": str(row.clean).lower()} for row in rows)
+
+
+def write_packed(
+    folder: Path, vocabulary: Vocabulary, grammar: Grammar, rows: Sequence[Row], pieces_TxK: Iterable[np.ndarray]
+) -> None:
+    """Write the packed form of `pieces_TxK`, one array a row, into `folder`."""
+    writer = PackedWriter(Path(folder) / "tokens.safetensors", vocabulary.width)
+    for piece in pieces_TxK:
+        writer.add(piece)
+    writer.close()
+    write_vocabulary(Path(folder) / "vocabulary.json", vocabulary, grammar)
+    write_index(Path(folder) / "index.csv", rows)
 
 
 def read_index(path: Path) -> list[Row]:
@@ -188,16 +351,18 @@ def read_index(path: Path) -> list[Row]:
         ]
 
 
-def write_vocabulary(path: Path, vocabulary: Vocabulary, grammar: Grammar) -> None:
-    """Write vocabulary and grammar as one JSON file; equal automaton rows are stored once."""
+def write_vocabulary(path: Path, vocabulary: Vocabulary, grammar: Grammar, learned: Any = None) -> None:
+    """Write vocabulary, grammar and what was learned as one JSON file; equal automaton rows are stored once,
+    as runs of equal values."""
     rows: dict[str, int] = {}
     states = []
     for allowed, successor in zip(grammar.allowed_SxV, grammar.next_SxV, strict=True):
-        key = (np.flatnonzero(allowed).tolist(), successor.astype(int).tolist())
-        states.append(rows.setdefault(json.dumps(key), len(rows)))
+        key = json.dumps((_runs(allowed.astype(np.int16)), _runs(successor)))
+        states.append(rows.setdefault(key, len(rows)))
     content = {
         "vocabulary": asdict(vocabulary),
         "grammar": {"start": grammar.start, "states": states, "rows": [json.loads(row) for row in rows]},
+        "learned": learned,
     }
     Path(path).write_text(json.dumps(content, sort_keys=True) + "\n")
 
@@ -205,11 +370,17 @@ def write_vocabulary(path: Path, vocabulary: Vocabulary, grammar: Grammar) -> No
 def read_vocabulary(path: Path) -> tuple[Vocabulary, Grammar]:
     content = json.loads(Path(path).read_text())
     fields = content["vocabulary"]
-    vocabulary = Vocabulary(**{**fields, "names": tuple(fields["names"]), "pitches": tuple(fields["pitches"])})
+    spans = {name: tuple(fields[name]) for name in ("names", "pitches", "velocities", "tempos")}
+    vocabulary = Vocabulary(**{**fields, **spans})
     stored = content["grammar"]
-    allowed = np.zeros((len(stored["states"]), vocabulary.size), bool)
-    successor = np.zeros(allowed.shape, np.int16)
-    for state, row in enumerate(stored["states"]):
-        allowed[state, stored["rows"][row][0]] = True
-        successor[state] = stored["rows"][row][1]
+    rows = [[np.repeat(*np.array(runs, np.int16).T) for runs in row] for row in stored["rows"]]
+    allowed = np.array([rows[state][0] for state in stored["states"]], bool)
+    successor = np.array([rows[state][1] for state in stored["states"]], np.int16)
     return vocabulary, Grammar(allowed, successor, stored["start"])
+
+
+def _runs(values: np.ndarray) -> list[tuple[int, int]]:
+    """Equal neighbours as (value, how many)."""
+    begins = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    lengths = np.diff(np.append(begins, len(values)))
+    return list(zip(values[begins].tolist(), lengths.tolist(), strict=True))

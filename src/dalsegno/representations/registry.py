@@ -1,17 +1,29 @@
-"""The representations by kind. To add one: a file, a line here, and its options in `dalsegno.study`."""
+"""The representations by kind. To add one: a file, a line here, and its options in `options.py`."""
 
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy as np
 
-from dalsegno.representations.base import Representation, Vocabulary
-from dalsegno.representations.options import Remi, Voices
+from dalsegno.representations.base import Decoded, Representation, Vocabulary
+
+_EVENTS = "dalsegno.representations.events:MidiTokEvents"
 
 REPRESENTATIONS: dict[str, str] = {
     "voices": "dalsegno.representations.voices:VoiceGrid",
-    "remi": "dalsegno.representations.remi:RemiEvents",
+    "remi": _EVENTS,
+    "tsd": _EVENTS,
+    "midi_like": _EVENTS,
+    "structured": _EVENTS,
+    "cp_word": _EVENTS,
+    "octuple": _EVENTS,
+    "mumidi": _EVENTS,
+    "mmm": _EVENTS,
+    "pertok": _EVENTS,
+    "words": "dalsegno.representations.words:NoteChordWords",
+    "roll": "dalsegno.representations.roll:PianoRoll",
 }
 """kind -> "module:class"; imported when asked for, so that no job pays for a representation that it does not use."""
 
@@ -29,11 +41,11 @@ def representation_class(kind: str) -> type[Representation]:
     return cls
 
 
-def load(options: Voices | Remi) -> Representation:
+def load(options: Any) -> Representation:
     """The representation of an options section."""
     return representation_class(options.kind)(options)
 
 
-def decode(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> tuple[dict[str, np.ndarray], float]:
-    """The note columns and the tempo of any token sequence; see `Representation.decode`."""
+def decode(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Decoded:
+    """The music of any token sequence; see `Representation.decode`."""
     return representation_class(vocabulary.kind).decode(tokens_TxK, vocabulary)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from dalsegno.models.base import Request, Trained
 from dalsegno.representations.base import Packed, Vocabulary
+from dalsegno.representations.registry import decode
 from dalsegno.sampling.options import Sampler
 
 TICKS_A_BAR = 4 * 480
@@ -16,9 +15,8 @@ TICKS_A_BAR = 4 * 480
 def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> list[np.ndarray]:
     """`sampler.count` pieces, each a `tokens_TxK` (int16) that begins with its prompt.
 
-    Pieces on a grid have `sampler.bars` bars of four quarters. Event sequences end at the end symbol or before
-    the bar symbol that would begin one bar too many, and at the latest at the length of the longest such excerpt
-    of the training split.
+    All have `sampler.bars` bars of four quarters at most, in steps of the longest such excerpt of the training split.
+    Event sequences may end before, at the end symbol.
 
     Args:
         model: a trained model of the same vocabulary.
@@ -32,12 +30,12 @@ def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> lis
     if sampler.prompt_bars >= sampler.bars:
         raise ValueError(f"prompt_bars ({sampler.prompt_bars}) must be less than bars ({sampler.bars})")
     vocabulary = packed.vocabulary
-    bar = bar_symbol(vocabulary)
     if vocabulary.step_ticks is not None:
-        steps, bars = sampler.bars * TICKS_A_BAR // vocabulary.step_ticks, None
+        steps = sampler.bars * TICKS_A_BAR // vocabulary.step_ticks
     else:
         train = [packed.piece(i) for i in packed.indices("train")]
-        steps, bars = max(len(beginning(piece, sampler.bars, vocabulary)) for piece in train), sampler.bars
+        steps = max(len(beginning(piece, sampler.bars, vocabulary)) for piece in train)
+    bar = bar_symbol(vocabulary)
     prompts = [np.zeros((0, vocabulary.width), np.int16)] * sampler.count
     if sampler.prompt_bars:
         test = packed.indices("test")
@@ -53,24 +51,28 @@ def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> lis
         top_k=sampler.top_k,
         top_p=sampler.top_p,
         seed=seed,
-        bars=bars if bar is not None else None,
+        bars=sampler.bars if bar is not None else None,
         bar=bar,
     )
-    return model.generate(request)
+    return [within(piece, sampler.bars, vocabulary) for piece in model.generate(request)]
 
 
 def bar_symbol(vocabulary: Vocabulary) -> int | None:
-    """The symbol that begins a bar, or None where there is none."""
-    found = [i for i, name in enumerate(vocabulary.names) if name.startswith("Bar")]
-    return found[0] if found else None
+    """The symbol that begins a bar of four quarters, or None where no single one does."""
+    told = vocabulary.options.get("meters") or vocabulary.kind == "mmm"
+    if told or vocabulary.step_ticks is not None or "Bar_None" not in vocabulary.names:
+        return None
+    return None if vocabulary.options.get("learned") else vocabulary.names.index("Bar_None")
+
+
+def within(tokens_TxK: np.ndarray, bars: int, vocabulary: Vocabulary) -> np.ndarray:
+    """The steps that stand within the first `bars` bars of four quarters."""
+    if vocabulary.step_ticks is not None:
+        return tokens_TxK[: bars * TICKS_A_BAR // vocabulary.step_ticks]
+    return tokens_TxK[decode(tokens_TxK, vocabulary).ticks_T < bars * TICKS_A_BAR]
 
 
 def beginning(tokens_TxK: np.ndarray, bars: int, vocabulary: Vocabulary) -> np.ndarray:
-    """The first `bars` bars of a piece, without an end symbol."""
-    if vocabulary.step_ticks is not None:
-        return tokens_TxK[: bars * TICKS_A_BAR // vocabulary.step_ticks]
-    begins: Sequence[int] = np.flatnonzero(np.any(tokens_TxK == bar_symbol(vocabulary), axis=1)).tolist()
-    end = begins[bars] if len(begins) > bars else len(tokens_TxK)
-    if vocabulary.eos is not None and np.any(tokens_TxK[:end] == vocabulary.eos):
-        end = int(np.argmax(np.any(tokens_TxK == vocabulary.eos, axis=1)))
-    return tokens_TxK[:end]
+    """The same without an end symbol."""
+    tokens = within(tokens_TxK, bars, vocabulary)
+    return tokens if vocabulary.eos is None else tokens[~np.any(tokens == vocabulary.eos, axis=1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import soundfile
@@ -31,12 +33,24 @@ def files(folder: Path, count: int) -> list[Path]:
     return [Path(folder) / "notes.parquet", *pieces]
 
 
-def write(folder: Path, pieces: list[Notes], seconds: float = 20.0, qpm: float = QPM) -> list[int]:
-    """Write a set of pieces, as one note table and each as MIDI and audio; give the numbers of silent pieces."""
+def write(folder: Path, pieces: list[Notes], seconds: float = 20.0, qpm: Sequence[float] = ()) -> list[int]:
+    """Write a set of pieces, as one note table and each as MIDI and audio; give the numbers of silent pieces.
+
+    Args:
+        qpm: the tempo of each piece; by default 120.
+    """
     write_notes(Path(folder) / "notes.parquet", join_notes(pieces))
     silent = []
-    for number, notes in enumerate(pieces):
-        write_midi(Path(folder) / f"{number:03d}.mid", notes, qpm)
-        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, qpm, seconds):
+    for number, (notes, tempo) in enumerate(zip(pieces, qpm or [QPM] * len(pieces), strict=True)):
+        write_midi(Path(folder) / f"{number:03d}.mid", notes, tempo)
+        if not write_audio(Path(folder) / f"{number:03d}.flac", notes, tempo, seconds):
             silent.append(number)
     return silent
+
+
+def write_repairs(path: Path, pieces: Sequence[Mapping[str, int]]) -> None:
+    """Write what had to be mended in each piece's tokens (piece, repair, count); only a header where nothing had."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("piece", "repair", "count"))
+        writer.writerows((number, *one) for number, repairs in enumerate(pieces) for one in sorted(repairs.items()))
