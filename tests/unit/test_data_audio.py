@@ -194,6 +194,10 @@ def test_tags_are_labels(tmp_path: Path) -> None:
     labels = {row["label"]: row["value"] for row in pq.read_table(out / "labels.parquet").to_pylist()}
     assert labels == {"artist": "Somebody", "group": "Somebody"}
     assert pieces(out)[0]["title"] == "A song"
+    (folder / "labels.csv").write_text("path,artist\na.flac,Somebody else\n")
+    out = built(folder, labels={"group": "artist"})
+    labels = [(row["label"], row["value"]) for row in pq.read_table(out / "labels.parquet").to_pylist()]
+    assert labels == [("artist", "Somebody else"), ("group", "Somebody else")], "the table goes before the tags"
 
 
 def test_a_folder_of_sound_without_its_modality_says_what_to_do(tmp_path: Path) -> None:

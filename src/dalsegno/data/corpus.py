@@ -124,7 +124,10 @@ def _parse(
         if isinstance(result, Failure):
             rejects.append(Reject(unit.path, unit.digest, "parse", result.reason))
         else:
-            music = replace(result, labels=result.labels + labels.get(unit.file.path, ()))
+            given = labels.get(unit.file.path, ())
+            # What the source says of its file goes before what the file says of itself.
+            own = tuple(pair for pair in result.labels if pair[0] not in dict(given))
+            music = replace(result, labels=own + given)
             writer.add(Entry(unit.piece, unit.path, unit.digest, licence, music))
             parsed += 1
         progress.show(done)
