@@ -1,7 +1,7 @@
 """One sound's spectrum, computed once for all features that are read off it.
 
 Values are librosa's own: each is what the function of that name gives for the sound with `pad_mode="reflect"`. That
-is how librosa padded until 0.10, and how the tables that the field compares with were made (docs/adr/0020).
+is how librosa padded until 0.9, and how the tables that the field compares with were made (docs/adr/0020).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Spectrum:
     def harmonic_percussive(self) -> tuple[np.ndarray, np.ndarray]:
         """The sound's harmonic and its percussive part, float32, each as long as the sound.
 
-        As librosa gave it until 0.8, samples after the last whole hop are 0.
+        As librosa gave it through 0.8.1, samples after the last whole hop are 0.
         """
         harmonic, percussive = (
             librosa.util.fix_length(librosa.istft(part, hop_length=self.hop), size=len(self.sound))
