@@ -19,6 +19,7 @@ import numpy as np
 
 from dalsegno.models.base import FamilyConfig
 
+LAYOUTS = frozenset({"voices"})
 SUPPORTS = frozenset({"likelihood", "prompt"})
 
 
