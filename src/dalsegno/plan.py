@@ -30,6 +30,7 @@ from dalsegno.training.options import LOOP
 
 FOLDERS = {
     "fetch": "sources/{dataset}",
+    "shard": "shards/{dataset}/{shard}",
     "corpus": "corpora/{dataset}",
     "families": "families/{dataset}",
     "split": "splits/{dataset}",
@@ -89,7 +90,7 @@ class Plan:
 
     def folder(self, stage: str, **wildcards: str) -> str:
         """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
-        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "features", "run", "sampler")}
+        names = {name: f"{{{name}}}" for name in ("dataset", "shard", "representation", "features", "run", "sampler")}
         path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
         return (self.results / path).as_posix()
 
@@ -140,6 +141,11 @@ class Plan:
     def corpus_files(self, dataset: str) -> tuple[str, ...]:
         """The files of a dataset's corpus folder."""
         return CORPUS_FILES[self.study.datasets[dataset].source.modality]
+
+    def shards(self, dataset: str) -> list[str]:
+        """The parts in which a dataset's files are parsed, in order, as `2of8`; none where one job does it all."""
+        count = self.study.datasets[dataset].shards
+        return [f"{number}of{count}" for number in range(1, count + 1)] if count > 1 else []
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -193,7 +199,17 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "families", "split", "represent", "features", "calibrate", "reference", "control"):
+        if stage in (
+            "shard",
+            "corpus",
+            "families",
+            "split",
+            "represent",
+            "features",
+            "calibrate",
+            "reference",
+            "control",
+        ):
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -203,6 +219,9 @@ class Plan:
                 "source": source,
                 "files": self._files(name),
             }
+            if stage == "shard":
+                return {**spec, "shard": [int(number) for number in wildcards["shard"].split("of")]}
+            # The number of shards is no part of what follows: the corpus is the same.
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
             spec["families"] = _dump(dataset.families)
@@ -273,7 +292,7 @@ class Plan:
             run = self.runs[wildcards["run"]]
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
-        if stage == "corpus":
+        if stage in ("shard", "corpus"):
             extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
@@ -387,6 +406,7 @@ class Plan:
         """Every job, upstream first."""
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
+            "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
             "dataset representation": list(self._pairs()),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
