@@ -282,8 +282,8 @@ class Corpus:
         """The note columns of piece `index`, without the column `piece`; fast where pieces are asked for in order."""
         return self._rows(int(self.offsets[index]), int(self.offsets[index + 1]), NOTE_COLUMNS)
 
-    def blocks(self, rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The corpus in blocks of whole pieces: (number of the first piece, all note columns), `rows` notes at most.
+    def blocks(self, rows: int) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
+        """The corpus in blocks of whole pieces: (first piece, number of pieces, all note columns), `rows` notes at most.
 
         A piece with more notes is a block of its own.
         """
@@ -291,7 +291,7 @@ class Corpus:
         while first < len(self):
             last = int(np.searchsorted(self.offsets, self.offsets[first] + rows, side="right")) - 1
             last = max(last, first + 1)
-            yield first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
+            yield first, last - first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
             first = last
 
     def _rows(self, first: int, last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
