@@ -81,7 +81,8 @@ def _shapes(
     onset //= np.repeat(np.maximum(np.gcd.reduceat(onset, begins), 1), spread)
     lowest = np.minimum.reduceat(np.where(drums, 127, pitch), begins)
     height = np.where(drums, pitch + 256, pitch - np.repeat(lowest, spread))
-    keys = np.unique((group << (_ONSET_BITS + _PITCH_BITS)) | (onset << _PITCH_BITS) | height)
+    keys = np.sort((group << (_ONSET_BITS + _PITCH_BITS)) | (onset << _PITCH_BITS) | height)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
     bounds = np.searchsorted(keys, np.arange(count + 1) << (_ONSET_BITS + _PITCH_BITS))
     return _digests(keys & ((1 << (_ONSET_BITS + _PITCH_BITS)) - 1), bounds), np.diff(bounds)
 

@@ -181,17 +181,20 @@ def outlines(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
         owner: number of each note's piece within the block, ascending.
     """
     phrases = _phrases(owner, count, onset, pitch, track)
-    place = np.arange(len(phrases.key)) - np.searchsorted(phrases.key, phrases.key)
-    kept = np.flatnonzero(place < REPEATS)
+    begins, sizes = _runs(phrases.key)
+    kept = np.flatnonzero(np.arange(len(phrases.key)) - np.repeat(begins, sizes) < REPEATS)
     keys = phrases.key[kept]
+    begins, sizes = _runs(keys)
     bounds = np.searchsorted(kept, phrases.bounds)
     phrases = Phrases(bounds, keys, phrases.at[kept], phrases.height[kept], phrases.span[kept])
-    by_time = np.unique((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
+    by_time = _distinct((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
     moment = by_time >> 7
-    key = np.sort(((moment >> _ONSET_BITS) << _PIECE_BITS) | _note_key(by_time & 127, moment & (2 * _MIDDLE - 1)))
+    key = ((moment >> _ONSET_BITS) << _PIECE_BITS) | _note_key(by_time & 127, moment & (2 * _MIDDLE - 1))
+    first, together = _runs(moment)
+    moments = moment[first]
+    order = np.argsort(key)
+    key, weight = key[order], np.repeat(1 / together, together)[order]
     owner, height, time = key >> _PIECE_BITS, (key >> _ONSET_BITS & 511) - 128, (key & (2 * _MIDDLE - 1)) - _MIDDLE
-    moments, together = np.unique(moment, return_counts=True)
-    weight = 1 / together[np.searchsorted(moments, owner << _ONSET_BITS | time)]
     of = moments >> _ONSET_BITS
     same = np.flatnonzero(of[1:] == of[:-1])
     waits = np.sort((of[same] << _ONSET_BITS) | (moments[same + 1] - moments[same]))
@@ -201,7 +204,7 @@ def outlines(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
     wait = np.where(number > 0, waits[middle] & (2 * _MIDDLE - 1), 0) if len(waits) else np.zeros(count, np.int64)
     return Outlines(
         phrases,
-        np.searchsorted(keys, keys, side="right"),
+        np.repeat(begins + sizes, sizes),
         np.searchsorted(owner, np.arange(count + 1)),
         height,
         time,
@@ -315,8 +318,7 @@ def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
     # Piece by piece: a shift of less than 2^9 and a pace of less than 2^11 either way.
     way = (pair << 22) | ((shift + 512) << 12) | (pace + 2048)
     order = np.argsort(way, kind="stable")
-    begins = np.flatnonzero(np.diff(way[order], prepend=-1))
-    votes = np.diff(np.append(begins, len(way)))
+    begins, votes = _runs(way[order])
     kept = np.flatnonzero(votes >= SUPPORT)
     of = way[order[begins[kept]]] >> 22
     ranked = np.lexsort((-votes[kept], of))
@@ -378,6 +380,18 @@ def _tolerance(pieces: Outlines, one: np.ndarray, other: np.ndarray, ratio: np.n
     return (np.minimum(pieces.wait[one] * ratio, pieces.wait[other]) / 2).clip(*TOLERANCE).astype(np.int64)
 
 
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """The different keys, sorted. `np.unique` gathers them in a hash table first, which takes five times as long."""
+    keys = np.sort(keys)
+    return keys[np.diff(keys, prepend=-1) > 0]
+
+
+def _runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each run of equal keys (not negative) begins, and its length."""
+    begins = np.flatnonzero(np.diff(keys, prepend=-1))
+    return begins, np.diff(np.append(begins, len(keys)))
+
+
 def _expanded(begins: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of ranges, one after the other, and the number of each row's range."""
     owner = np.repeat(np.arange(len(begins)), sizes)
@@ -386,7 +400,7 @@ def _expanded(begins: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray, track: np.ndarray) -> Phrases:
     """The phrases of a block's lines: top and bottom of every onset and every quarter, and the top of `PARTS` tracks."""
-    by_time = np.unique((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
+    by_time = _distinct((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
     height, moment = by_time & 127, by_time >> 7
     first = np.flatnonzero(np.diff(moment, prepend=-1))
     last = np.append(first[1:], len(moment)) - 1
@@ -415,12 +429,12 @@ def _parts(
     owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray, track: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The top lines of the `PARTS` largest tracks of each piece with several, as `_windows` takes them."""
-    voices, voice = np.unique((owner << 16) | track, return_inverse=True)
-    piece = voices >> 16
-    sizes = np.bincount(voice, minlength=len(voices))
+    # Notes are sorted by piece, then track.
+    begins, sizes = _runs((owner << 16) | track)
+    piece, voice = owner[begins], np.repeat(np.arange(len(begins)), sizes)
     ranked = np.lexsort((-sizes, piece))
-    place = np.empty(len(voices), int)
-    place[ranked] = np.arange(len(voices)) - np.searchsorted(piece, piece[ranked])
+    place = np.empty(len(piece), int)
+    place[ranked] = np.arange(len(piece)) - np.searchsorted(piece, piece[ranked])
     wanted = (place < PARTS) & (np.bincount(piece, minlength=count)[piece] > 1)
     rows = np.flatnonzero(wanted[voice])
     keys = np.sort((voice[rows] << (_ONSET_BITS + 7)) | (onset[rows] << 7) | pitch[rows])
