@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dalsegno.data import families, split
+from dalsegno.data import families, melodies, split
 from dalsegno.data.manifest import list_source
+from dalsegno.data.notes import DRUMS
 from dalsegno.data.options import FamilyOptions, FamilySplit, Music21Source, Split, TableSplit
 from dalsegno.data.tables import NOTE_COLUMNS, Entry, Music, write_corpus
 
@@ -48,7 +49,7 @@ def longest_common(a: np.ndarray, b: np.ndarray) -> int:
             n = 0
             while i + n < len(a) and j + n < len(b) and a[i + n] == b[j + n]:
                 n += 1
-            if np.count_nonzero(a[i : i + n]) >= families.MIN_MOVES:
+            if np.count_nonzero(a[i : i + n]) >= melodies.MIN_MOVES:
                 best = max(best, n)
     return best
 
@@ -56,18 +57,57 @@ def longest_common(a: np.ndarray, b: np.ndarray) -> int:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(-1, 1), max_size=24), max_size=6))
 def test_related_agrees_with_its_definition(lists: list[list[int]]) -> None:
-    melodies = [np.array(values, np.int16) for values in lists]
-    found = {tuple(pair) for pair in families.related(melodies).tolist()}
-    for i in range(len(melodies)):
-        for j in range(i + 1, len(melodies)):
-            a, b = sorted((melodies[i], melodies[j]), key=len)
-            needed = max(int(np.ceil(len(a) / 2)), families.MIN_QUARTERS)
+    lines = [np.array(values, np.int16) for values in lists]
+    found = {tuple(pair) for pair in melodies.related(lines).tolist()}
+    for i in range(len(lines)):
+        for j in range(i + 1, len(lines)):
+            a, b = sorted((lines[i], lines[j]), key=len)
+            needed = max(int(np.ceil(len(a) / 2)), melodies.MIN_QUARTERS)
             # A stretch of exactly the needed length must hold the movement itself.
             windows = [a[k : k + needed] for k in range(len(a) - needed + 1)]
             expected = any(
-                np.count_nonzero(w) >= families.MIN_MOVES and longest_common(w, b) >= needed for w in windows
+                np.count_nonzero(w) >= melodies.MIN_MOVES and longest_common(w, b) >= needed for w in windows
             )
             assert ((i, j) in found) == expected
+
+
+def top_line(notes: dict[str, np.ndarray]) -> list[int]:
+    """The melody by its definition, note by note."""
+    tonal = notes["program"] != DRUMS
+    keep = tonal if tonal.any() else np.ones(len(tonal), bool)
+    rows = list(zip(*(notes[name][keep].tolist() for name in ("start", "duration", "pitch")), strict=True))
+    line: dict[int, int] = {}
+    for start, duration, pitch in rows:
+        for quarter in range(-(-start // 480), -(-(start + duration) // 480)):
+            line[quarter] = max(line.get(quarter, -1), pitch)
+    held = []
+    for quarter in range(min(line, default=0), max(line, default=-1) + 1):
+        held.append(line.get(quarter, held[-1] if held else 0))
+    return np.diff(held).tolist()
+
+
+def test_melodies_of_a_block_are_those_of_its_pieces() -> None:
+    random = np.random.default_rng(0)
+    names = ("start", "duration", "pitch", "program")
+    pieces = []
+    for number in range(12):
+        size = int(random.integers(0, 40)) if number else 0
+        made = random.integers((0, 1, 30, 0), (20_000, 3000, 90, 3), (size, 4))
+        # Drums beside notes, drums alone.
+        made[:, 3] = np.where((made[:, 3] == 2) | (number % 5 == 4), DRUMS, made[:, 3])
+        pieces.append(dict(zip(names, made.T, strict=True)))
+    owner = np.repeat(np.arange(len(pieces)), [len(piece["start"]) for piece in pieces])
+    together = {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
+    found = melodies.melodies(owner, len(pieces), together)
+    assert [line.tolist() for line in found] == [top_line(piece) for piece in pieces]
+    assert sum(map(len, found)) > 300
+
+
+def test_a_stray_late_note_makes_no_long_melody() -> None:
+    row = {"start": [0, 480, 1 << 30], "duration": [480, 480, 1 << 29], "pitch": [60, 62, 64], "program": [0, 0, 0]}
+    notes = {name: np.array(column) for name, column in row.items()}
+    line = melodies.melody(notes)
+    assert len(line) == 1 + 64 + 64 and line[line != 0].tolist() == [2, 2]
 
 
 def test_a_transposed_half_makes_a_family(tmp_path: Path) -> None:

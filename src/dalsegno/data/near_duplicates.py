@@ -53,7 +53,7 @@ CHUNK = 65536
 """Pairs of signatures compared at once, 2 × 64 MB."""
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
-# One sorted array of numbers holds the notes or phrases of a block of pieces: piece, then pitch and onset, or the phrase.
+# One sorted array of numbers holds a block's notes, or its phrases: the piece, then pitch and onset, or the phrase.
 _PHRASE_BITS, _ONSET_BITS, _PITCH_BITS = 44, 34, 9
 _PIECE_BITS = _ONSET_BITS + _PITCH_BITS
 _MIDDLE = 1 << (_ONSET_BITS - 1)
@@ -85,7 +85,7 @@ class Outlines:
         phrases: of each at most `REPEATS` places.
         run: one past the last place of each place's phrase, int64 `[M]`.
         bounds: rows of each piece's notes, int64 `[P + 1]`.
-        pitch, onset: its notes without drums, sorted by pitch, then onset, each once; int64 `[N]`, MIDI numbers and ticks.
+        pitch, onset: notes without drums, by piece, pitch and onset, each once; int64 `[N]`, MIDI numbers and ticks.
         key: piece, pitch and onset in one number, int64 `[N]`.
         weight: what each note counts for: notes that begin together share one vote, float `[N]`.
         onsets: different onsets of each piece, the sum of its weights, int64 `[P]`.
@@ -142,6 +142,8 @@ class Tonal:
         owner = owner[tonal]
         given = {"onset": columns["start"], "pitch": columns["pitch"], "track": columns["track"]}
         kept = {name: column[tonal] for name, column in given.items()}
+        # What packed numbers have room for; no reader gives others.
+        kept["pitch"] = kept["pitch"].clip(0, 127)
         for name, column in kept.items():
             column.astype(self.COLUMNS[name]).tofile(self._files[name])
         self._sizes.append(np.bincount(owner, minlength=count))
@@ -302,7 +304,7 @@ _WAY = np.dtype([("pair", np.int64), ("shift", np.int64), ("ratio", float), ("of
 
 
 def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
-    """The ways to lay the pairs over each other that phrases vote for: first the best of each pair, then the second …"""
+    """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …"""
     phrases = pieces.phrases
     begins, sizes = phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]]
     i, pair = _expanded(begins, sizes)
@@ -399,18 +401,18 @@ def _expanded(begins: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray, track: np.ndarray) -> Phrases:
-    """The phrases of a block's lines: top and bottom of every onset and every quarter, and the top of `PARTS` tracks."""
+    """The phrases of a block's lines: top and bottom of every onset and quarter, and the top of `PARTS` tracks."""
     by_time = _distinct((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
     height, moment = by_time & 127, by_time >> 7
-    first = np.flatnonzero(np.diff(moment, prepend=-1))
-    last = np.append(first[1:], len(moment)) - 1
+    first, sizes = _runs(moment)
+    last = first + sizes - 1
     times, of = moment[first] & (2 * _MIDDLE - 1), moment[first] >> _ONSET_BITS
     lines = [(of, of, times, height[last])]
     # A line of its own is what lies below, where something does.
     chords = np.bincount(of[first != last], minlength=count)[of] > 0
     lines.append((of[chords], of[chords], times[chords], height[first[chords]]))
     cell = (of << _ONSET_BITS) | times // TICKS_PER_QUARTER
-    begins = np.flatnonzero(np.diff(cell, prepend=-1))
+    begins, _ = _runs(cell)
     if len(begins):
         many = np.flatnonzero(chords[begins])
         grid = times[begins][many] // TICKS_PER_QUARTER * TICKS_PER_QUARTER

@@ -283,7 +283,7 @@ class Corpus:
         return self._rows(int(self.offsets[index]), int(self.offsets[index + 1]), NOTE_COLUMNS)
 
     def blocks(self, rows: int) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
-        """The corpus in blocks of whole pieces: (first piece, number of pieces, all note columns), `rows` notes at most.
+        """The corpus in blocks of whole pieces: (first piece, pieces, all note columns), `rows` notes at most.
 
         A piece with more notes is a block of its own.
         """
