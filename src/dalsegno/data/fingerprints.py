@@ -11,10 +11,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from dalsegno.data.near_duplicates import PHRASE_BITS, runs, windows
 from dalsegno.data.notes import DRUMS
 
 MIN_NOTES = 8
 """Different notes below which a shape says nothing."""
+MIN_PHRASES = 12
+"""Different phrases (see `near_duplicates`) below which a voice is commonplace: tunes share their chords."""
 
 _PITCH_BITS, _ONSET_BITS = 9, 31
 
@@ -26,7 +29,7 @@ class Fingerprints:
     Attributes:
         content: onsets, pitches and durations as they stand, whatever the tracks.
         shape: onsets and pitches without key and pace; the content where a piece has few notes.
-        voices: of each piece of several voices, the shapes of those with enough notes, each once.
+        voices: of each piece of several voices, the shapes of those with enough notes and phrases, each once.
         lowest: lowest pitch without drums, 127 where there is none; int64 `[P]`.
         span: ticks from the first onset to the last; int64 `[P]`.
     """
@@ -90,24 +93,34 @@ def _shapes(
 
 def _voices(owner: np.ndarray, count: int, columns: dict[str, np.ndarray], notes: int) -> list[list[str]]:
     tonal = np.flatnonzero(columns["program"] != DRUMS)
-    voices: list[list[str]] = [[] for _ in range(count)]
     # Rows are sorted by piece, then track.
-    piece, track = owner[tonal], columns["track"][tonal]
-    voice = np.cumsum(np.concatenate([[0], (np.diff(piece) != 0) | (np.diff(track) != 0)])) if len(tonal) else piece
-    first = np.flatnonzero(np.diff(voice, prepend=-1))
-    start, pitch = columns["start"][tonal], columns["pitch"][tonal]
-    found, sizes = _shapes(voice, len(first), start, pitch, np.zeros(len(tonal), bool))
-    several = np.bincount(piece[first], minlength=count) > 1
-    for one, size, index in zip(found, sizes.tolist(), piece[first].tolist(), strict=True):
-        if several[index] and size >= notes and one not in voices[index]:
-            voices[index].append(one)
+    piece, track = owner[tonal], columns["track"][tonal].astype(np.int64)
+    first, sizes = runs((piece << 16) | track)
+    voice = np.repeat(np.arange(len(first)), sizes)
+    start, pitch = columns["start"][tonal].astype(np.int64), columns["pitch"][tonal].astype(np.int64)
+    found, different = _shapes(voice, len(first), start, pitch, np.zeros(len(tonal), bool))
+    several = np.bincount(piece[first], minlength=count)[piece[first]] > 1
+    telling = several & (different >= notes) & (_phrases(voice, len(first), start, pitch) >= MIN_PHRASES)
+    voices: list[list[str]] = [[] for _ in range(count)]
+    for number in np.flatnonzero(telling).tolist():
+        own = voices[piece[first[number]]]
+        if found[number] not in own:
+            own.append(found[number])
     return voices
 
 
+def _phrases(voice: np.ndarray, count: int, start: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """How many different phrases the bottom line of each voice holds."""
+    order = np.lexsort((pitch, start, voice))
+    lowest, _ = runs((voice[order] << _ONSET_BITS) | start[order])
+    rows = order[lowest]
+    keys = np.sort(windows(voice[rows], voice[rows], start[rows], pitch[rows])[0])
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    return np.bincount(keys >> PHRASE_BITS, minlength=count)
+
+
 def _digests(rows: np.ndarray, bounds: np.ndarray) -> list[str]:
-    view, width = (
-        memoryview(np.ascontiguousarray(rows)).cast("B"),
-        rows.itemsize * (rows.shape[1] if rows.ndim > 1 else 1),
-    )
-    edges = (bounds * width).tolist()
-    return [hashlib.sha256(view[a:b]).hexdigest() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    """The SHA-256 of each stretch of rows; `bounds` has one entry more than there are."""
+    view = rows.tobytes()
+    edges = (bounds * (len(view) // max(len(rows), 1))).tolist()
+    return [hashlib.sha256(view[a:b]).hexdigest() for a, b in pairwise(edges)]

@@ -54,7 +54,8 @@ CHUNK = 65536
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 # One sorted array of numbers holds a block's notes, or its phrases: the piece, then pitch and onset, or the phrase.
-_PHRASE_BITS, _ONSET_BITS, _PITCH_BITS = 44, 34, 9
+PHRASE_BITS = 44
+_ONSET_BITS, _PITCH_BITS = 34, 9
 _PIECE_BITS = _ONSET_BITS + _PITCH_BITS
 _MIDDLE = 1 << (_ONSET_BITS - 1)
 """Onset 0: where a piece is laid over another, its notes may begin before it."""
@@ -169,7 +170,7 @@ class Tonal:
 
 def signatures(phrases: Phrases) -> np.ndarray:
     """MinHash signatures (uint32 `[P, PERMUTATIONS]`) of the pieces' sets of phrases; zeros for an empty set."""
-    hashes = (phrases.key & ((1 << _PHRASE_BITS) - 1)).astype(np.uint64)
+    hashes = (phrases.key & ((1 << PHRASE_BITS) - 1)).astype(np.uint64)
     made = RMinHash.digest_matrix_from_flat_token_hashes(hashes, phrases.bounds.astype(np.uint64), PERMUTATIONS, SEED)
     found = np.array(made.to_rows(), np.uint32).reshape(-1, PERMUTATIONS)
     found[np.diff(phrases.bounds) == 0] = 0
@@ -183,16 +184,16 @@ def outlines(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
         owner: number of each note's piece within the block, ascending.
     """
     phrases = _phrases(owner, count, onset, pitch, track)
-    begins, sizes = _runs(phrases.key)
+    begins, sizes = runs(phrases.key)
     kept = np.flatnonzero(np.arange(len(phrases.key)) - np.repeat(begins, sizes) < REPEATS)
     keys = phrases.key[kept]
-    begins, sizes = _runs(keys)
+    begins, sizes = runs(keys)
     bounds = np.searchsorted(kept, phrases.bounds)
     phrases = Phrases(bounds, keys, phrases.at[kept], phrases.height[kept], phrases.span[kept])
     by_time = _distinct((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
     moment = by_time >> 7
     key = ((moment >> _ONSET_BITS) << _PIECE_BITS) | _note_key(by_time & 127, moment & (2 * _MIDDLE - 1))
-    first, together = _runs(moment)
+    first, together = runs(moment)
     moments = moment[first]
     order = np.argsort(key)
     key, weight = key[order], np.repeat(1 / together, together)[order]
@@ -308,7 +309,7 @@ def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
     phrases = pieces.phrases
     begins, sizes = phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]]
     i, pair = _expanded(begins, sizes)
-    asked = (pairs[pair, 1] << _PHRASE_BITS) | (phrases.key[i] & ((1 << _PHRASE_BITS) - 1))
+    asked = (pairs[pair, 1] << PHRASE_BITS) | (phrases.key[i] & ((1 << PHRASE_BITS) - 1))
     low = np.searchsorted(phrases.key, asked)
     met = np.flatnonzero(phrases.key[np.minimum(low, len(phrases.key) - 1)] == asked) if len(asked) else low
     i, pair, low = i[met], pair[met], low[met]
@@ -320,7 +321,7 @@ def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
     # Piece by piece: a shift of less than 2^9 and a pace of less than 2^11 either way.
     way = (pair << 22) | ((shift + 512) << 12) | (pace + 2048)
     order = np.argsort(way, kind="stable")
-    begins, votes = _runs(way[order])
+    begins, votes = runs(way[order])
     kept = np.flatnonzero(votes >= SUPPORT)
     of = way[order[begins[kept]]] >> 22
     ranked = np.lexsort((-votes[kept], of))
@@ -388,7 +389,7 @@ def _distinct(keys: np.ndarray) -> np.ndarray:
     return keys[np.diff(keys, prepend=-1) > 0]
 
 
-def _runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def runs(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each run of equal keys (not negative) begins, and its length."""
     begins = np.flatnonzero(np.diff(keys, prepend=-1))
     return begins, np.diff(np.append(begins, len(keys)))
@@ -404,7 +405,7 @@ def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
     """The phrases of a block's lines: top and bottom of every onset and quarter, and the top of `PARTS` tracks."""
     by_time = _distinct((owner << (_ONSET_BITS + 7)) | (onset << 7) | pitch)
     height, moment = by_time & 127, by_time >> 7
-    first, sizes = _runs(moment)
+    first, sizes = runs(moment)
     last = first + sizes - 1
     times, of = moment[first] & (2 * _MIDDLE - 1), moment[first] >> _ONSET_BITS
     lines = [(of, of, times, height[last])]
@@ -412,27 +413,27 @@ def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
     chords = np.bincount(of[first != last], minlength=count)[of] > 0
     lines.append((of[chords], of[chords], times[chords], height[first[chords]]))
     cell = (of << _ONSET_BITS) | times // TICKS_PER_QUARTER
-    begins, _ = _runs(cell)
+    begins, _ = runs(cell)
     if len(begins):
         many = np.flatnonzero(chords[begins])
         grid = times[begins][many] // TICKS_PER_QUARTER * TICKS_PER_QUARTER
         for extreme, line in ((np.maximum, height[last]), (np.minimum, height[first])):
             lines.append((of[begins][many], of[begins][many], grid, extreme.reduceat(line, begins)[many]))
     lines.append(_parts(owner, count, onset, pitch, track))
-    found = [_windows(*line) for line in lines]
+    found = [windows(*line) for line in lines]
     keys, at, high, span = (np.concatenate(columns) for columns in zip(*found, strict=True))
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    bounds = np.searchsorted(keys, np.arange(count + 1) << _PHRASE_BITS)
+    bounds = np.searchsorted(keys, np.arange(count + 1) << PHRASE_BITS)
     return Phrases(bounds, keys, at[order], high[order], span[order])
 
 
 def _parts(
     owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray, track: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The top lines of the `PARTS` largest tracks of each piece with several, as `_windows` takes them."""
+    """The top lines of the `PARTS` largest tracks of each piece with several, as `windows` takes them."""
     # Notes are sorted by piece, then track.
-    begins, sizes = _runs((owner << 16) | track)
+    begins, sizes = runs((owner << 16) | track)
     piece, voice = owner[begins], np.repeat(np.arange(len(begins)), sizes)
     ranked = np.lexsort((-sizes, piece))
     place = np.empty(len(piece), int)
@@ -445,10 +446,10 @@ def _parts(
     return line, piece[line], keys[top] >> 7 & (2 * _MIDDLE - 1), keys[top] & 127
 
 
-def _windows(
+def windows(
     line: np.ndarray, owner: np.ndarray, times: np.ndarray, pitch: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The phrases of lines, those without movement left out: key, first onset, first pitch, span.
+    """The phrases of lines, those without movement left out: key (owner and hash), first onset, first pitch, span.
 
     Args:
         line: number of the line of each note, notes of one line side by side.
@@ -466,5 +467,5 @@ def _windows(
     for told in (*(moves[rows + k] + 200 for k in range(PHRASE - 1)), *paces):
         hashed = (hashed ^ told.astype(np.uint64)) * _MIXER
         hashed ^= hashed >> np.uint64(29)
-    key = (owner[rows] << _PHRASE_BITS) | (hashed >> np.uint64(64 - _PHRASE_BITS)).astype(np.int64)
+    key = (owner[rows] << PHRASE_BITS) | (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64)
     return key, times[rows], pitch[rows], times[rows + PHRASE - 1] - times[rows]
