@@ -6,8 +6,9 @@ Three steps, each linear in the number of pieces but for what is really alike:
    A phrase is four successive notes of a line: its intervals and the ratios of its time spans, so neither
    transposition nor pace matters.
 2. *Candidates.* The sets of phrases are compared by MinHash (Broder 1997, "On the resemblance and containment of
-   documents") with locality-sensitive hashing; within one bucket each piece meets its next neighbours only, which
-   leaves the connected components whole. Pairs whose estimated resemblance is small are dropped.
+   documents"). By each column of the signatures pieces are sorted as in an LSH forest (Bawa et al. 2005): equal in that
+   column, and side by side where the next agrees as well. A piece meets its next neighbours only, which leaves the
+   connected components whole. Pairs whose estimated resemblance is small are dropped.
 3. *Alignment decides.* Common phrases vote for a shift in pitch, a ratio of pace and a place. Laid over each other that
    way, the pieces must agree in most notes of the shorter one.
 
@@ -28,12 +29,10 @@ from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 PHRASE = 4
 """Onsets; longer ones seldom survive where notes are missing, shorter ones are commonplace."""
 PERMUTATIONS = 256
-ROWS = 2
-"""Rows a band: in 128 bands two meet with 0.96 at a resemblance of 0.16 (a tune without three in ten notes)."""
 PARTS = 4
 """Tracks whose own top line counts, the ones with most notes."""
 NEIGHBOURS = 3
-"""Pieces of one bucket that a piece meets: a chain holds a component together, all pairs would be quadratic."""
+"""Pieces that a piece meets in a column: a chain holds a component together, all pairs would be quadratic."""
 PARTNERS = 6
 """Pieces that a piece is aligned with at most by its own choice: in a large corpus the commonplace resembles much."""
 REPEATS = 8
@@ -49,8 +48,8 @@ SUPPORT = 3
 CERTAIN = 0.8
 """Share of the notes from which no other way is tried."""
 SEED = 1
-CHUNK = 65536
-"""Pairs of signatures compared at once, 2 × 64 MB."""
+CHUNK = 4096
+"""Pairs of signatures compared at once, 2 × 2 MB."""
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 # One sorted array of numbers holds a block's notes, or its phrases: the piece, then pitch and onset, or the phrase.
@@ -234,24 +233,26 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
     """
     rows = np.flatnonzero(signatures.any(1))
     signatures = signatures[rows]
+    # Half of each number tells as much: of 65,536 that differ, one is taken to be equal.
+    halves = signatures.astype(np.uint16)
     met, resembling = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    for band in range(0, PERMUTATIONS, ROWS):
-        key = signatures[:, band : band + ROWS].astype(np.uint64) @ np.array([1, _MIXER], np.uint64)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
+    for column in range(PERMUTATIONS):
+        first, second = signatures[:, column], signatures[:, (column + 1) % PERMUTATIONS]
+        order = np.lexsort((second, first))
+        key = first[order]
         pairs = []
         for step in range(1, NEIGHBOURS + 1):
             same = np.flatnonzero(key[step:] == key[: len(key) - step])
             one, other = order[same], order[same + step]
             pairs.append(np.minimum(one, other) * len(rows) + np.maximum(one, other))
-        # What other bands have told is not compared again: most that resemble each other meet in many.
-        fresh = np.setdiff1d(np.concatenate(pairs), met)
-        alike = np.concatenate(
-            [
-                (signatures[part // len(rows)] == signatures[part % len(rows)]).mean(1, np.float32)
-                for part in np.array_split(fresh, 1 + len(fresh) // CHUNK)
-            ]
-        )
+        # What resembles each other meets in many columns, and is compared once.
+        fresh = _distinct(np.concatenate(pairs))
+        at = np.minimum(np.searchsorted(met, fresh), len(met) - 1)
+        fresh = fresh[met[at] != fresh] if len(met) else fresh
+        alike = np.zeros(len(fresh), np.float32)
+        for begin in range(0, len(fresh), CHUNK):
+            one, other = np.divmod(fresh[begin : begin + CHUNK], len(rows))
+            alike[begin : begin + CHUNK] = (halves[one] == halves[other]).mean(1)
         kept = alike >= resemblance
         at = np.searchsorted(met, fresh[kept])
         met, resembling = np.insert(met, at, fresh[kept]), np.insert(resembling, at, alike[kept])
