@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from dalsegno.data.options import (
 )
 from dalsegno.data.tables import NOTE_COLUMNS, Corpus, CorpusWriter, Entry, Music
 
-SHARED = Path(os.getenv("DALSEGNO_SHARED") or Path(__file__).parents[3] / "shared")
 OPTIONS = FamilyOptions()
 Columns = dict[str, np.ndarray]
 
@@ -45,23 +42,6 @@ def invented(random: np.random.Generator, notes: int = 120) -> Columns:
         pitches = floor + 12 * (steps // 7) + scale[steps % 7]
         rows += [(track, int(a), int(p), int(w), 0) for a, p, w in zip(starts, pitches, waits, strict=True)]
     return columns(rows)
-
-
-def read_midi(archive: str, count: int) -> list[Columns]:
-    from symusic import Score
-
-    pieces = []
-    with zipfile.ZipFile(SHARED / "data" / archive) as opened:
-        for name in sorted(name for name in opened.namelist() if name.endswith(".mid"))[:count]:
-            score = Score.from_midi(opened.read(name)).resample(480, min_dur=1)
-            rows = [
-                (t, n.time, n.pitch, n.duration, DRUMS if track.is_drum else track.program)
-                for t, track in enumerate(score.tracks)
-                for n in track.notes
-            ]
-            if len(rows) >= 40:
-                pieces.append(columns(rows))
-    return pieces
 
 
 def transposed(piece: Columns, random: np.random.Generator) -> Columns:
@@ -313,39 +293,3 @@ def test_labels_group_pieces_and_say_the_split(tmp_path: Path) -> None:
     options = FamilySplit(kind="family", valid=0.3, test=0.3)
     split.build(options, folder, tmp_path / "families", tmp_path / "family.csv")
     assert len({(row.family, row.split) for row in split.read(tmp_path / "family.csv")}) == 5
-
-
-def shared(archive: str, count: int) -> list[Columns]:
-    if not (SHARED / "data" / archive).exists():
-        pytest.skip(f"{archive} does not lie in {SHARED / 'data'}")
-    return read_midi(archive, count)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("archive", "count", "hardest"),
-    [("nottingham.zip", 100, 0.8), ("pop909.zip", 100, 0.8), ("pianomidi.zip", 60, 0.8)],
-)
-def test_planted_duplicates_of_real_pieces_are_found(archive: str, count: int, hardest: float) -> None:
-    pieces = shared(archive, count)
-    own = family_of(pieces)
-    found, mixed = {}, 0
-    for seed, change in enumerate((*EASY, *HARD)):
-        random = np.random.default_rng(seed)
-        family = family_of([*pieces, *(change(piece, random) for piece in pieces)])
-        found[change.__name__] = float((family[: len(pieces)] == family[len(pieces) :]).mean())
-        # Families that hold unrelated originals.
-        mixed += sum(len(np.unique(np.tile(own, 2)[family == one])) - 1 for one in np.unique(family))
-    assert min(found[change.__name__] for change in EASY) >= 0.95, found
-    assert min(found[change.__name__] for change in HARD) >= hardest, found
-    assert np.mean([found[change.__name__] for change in HARD]) >= 0.85, found
-    assert mixed <= 0.01 * len(pieces) * len(found), (mixed, found)
-
-
-@pytest.mark.slow
-def test_music_of_different_sets_is_never_joined() -> None:
-    sets = [shared(archive, 1000) for archive in ("nottingham.zip", "pop909.zip", "pianomidi.zip")]
-    family = family_of([piece for pieces in sets for piece in pieces])
-    origin = np.repeat(np.arange(3), [len(pieces) for pieces in sets])
-    # A million pairs, not one of which is one piece twice.
-    assert len({(int(one), int(where)) for one, where in zip(family, origin, strict=True)}) == len(np.unique(family))
