@@ -25,7 +25,7 @@ from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
-from dalsegno.study import Run, Study, StudyError, expand, nearest
+from dalsegno.study import Run, Study, StudyError, expand, nearest, written
 from dalsegno.training.options import LOOP
 
 FOLDERS = {
@@ -152,14 +152,8 @@ class Plan:
         return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
-        """The representations that a dataset is written in; all of the study where it is of data alone."""
-        return [one for name, one in self._pairs() if name == dataset]
-
-    def _pairs(self) -> list[tuple[str, str]]:
-        """Every dataset and representation that the dataset is written in."""
-        if not self.study.models:
-            return [(name, one) for name in self.of_modality("notes") for one in sorted(self.study.representations)]
-        return sorted({(run.dataset, run.representation) for run in self.runs.values()})
+        """The representations that a dataset is written in."""
+        return [one for name, one in written(self.study) if name == dataset]
 
     @property
     def references(self) -> int:
@@ -387,7 +381,7 @@ class Plan:
         """Every job, upstream first."""
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
-            "dataset representation": list(self._pairs()),
+            "dataset representation": written(self.study),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
@@ -397,7 +391,7 @@ class Plan:
             "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
-            "calibrate": list(self._pairs()) if self.runs else [],
+            "calibrate": written(self.study) if self.runs else [],
         }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
