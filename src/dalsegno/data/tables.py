@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -220,35 +221,60 @@ def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterabl
 class Corpus:
     """A corpus folder, read as numpy columns.
 
+    Pieces that are asked for in order are read block by block, in memory that does not grow with the corpus; `notes` reads
+    all of them at once.
+
     Attributes:
         pieces: one dict a piece, in order.
-        notes: the note columns, sorted by piece; `offsets[i]:offsets[i + 1]` are the rows of piece i.
+        offsets: notes `offsets[i]:offsets[i + 1]` are those of piece i.
     """
 
     def __init__(self, folder: Path) -> None:
         folder = Path(folder)
         self.pieces: list[dict] = pq.read_table(folder / "pieces.parquet").to_pylist()
-        table = pq.read_table(folder / "notes.parquet")
-        self.notes = {name: table[name].to_numpy() for name in table.column_names}
-        self.offsets = np.searchsorted(self.notes["piece"], np.arange(len(self.pieces) + 1))
-        self._meters = _by_piece(folder / "meters.parquet")
-        self._tempos = _by_piece(folder / "tempos.parquet")
+        self.offsets = np.concatenate([[0], np.cumsum([piece["notes"] for piece in self.pieces])]).astype(np.int64)
+        self._file = pq.ParquetFile(folder / "notes.parquet")
+        self._names = [name for name in NOTES.names if name != "piece"]
+        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
+        self._blocks = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._block: tuple[int, dict[str, np.ndarray]] = (-1, {})
+        self._meters = _by_piece(folder / "meters.parquet", len(self.pieces))
+        self._tempos = _by_piece(folder / "tempos.parquet", len(self.pieces))
 
     def __len__(self) -> int:
         return len(self.pieces)
 
+    @cached_property
+    def notes(self) -> dict[str, np.ndarray]:
+        """The note columns of all pieces, sorted by piece."""
+        return _columns(self._file.read())
+
     def piece(self, index: int) -> dict[str, np.ndarray]:
         """The note columns of piece `index`, without the column `piece`."""
-        rows = slice(self.offsets[index], self.offsets[index + 1])
-        return {name: column[rows] for name, column in self.notes.items() if name != "piece"}
+        first, last = self.offsets[index : index + 2].tolist()
+        if "notes" in self.__dict__:
+            return {name: self.notes[name][first:last] for name in self._names}
+        low = max(int(np.searchsorted(self._blocks, first, side="right")) - 1, 0)
+        high = max(int(np.searchsorted(self._blocks, last, side="left")), low + 1)
+        parts = []
+        for block in range(low, min(high, len(self._blocks) - 1)):
+            if self._block[0] != block:
+                self._block = (block, _columns(self._file.read_row_group(block, self._names)))
+            begin = int(self._blocks[block])
+            rows = slice(max(first - begin, 0), last - begin)
+            parts.append({name: self._block[1][name][rows] for name in self._names})
+        if len(parts) == 1:
+            return parts[0]
+        empty = {name: np.zeros(0, NOTES.field(name).type.to_pandas_dtype()) for name in self._names}
+        return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in self._names}
 
     def meters(self, index: int) -> list[tuple[int, int, int]]:
         """(tick, numerator, denominator) of piece `index`; empty where the source gives no meter."""
-        return [(row["tick"], row["numerator"], row["denominator"]) for row in self._meters.get(index, [])]
+        return self._meters(index)
 
     def tempos(self, index: int) -> list[tuple[int, float]]:
         """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
-        return [(row["tick"], row["qpm"]) for row in self._tempos.get(index, [])]
+        return self._tempos(index)
 
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them."""
@@ -260,8 +286,17 @@ class Corpus:
         return total
 
 
-def _by_piece(path: Path) -> dict[int, list[dict]]:
-    rows: dict[int, list[dict]] = {}
-    for row in pq.read_table(path).to_pylist():
-        rows.setdefault(row["piece"], []).append(row)
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _by_piece(path: Path, pieces: int) -> Callable[[int], list[Any]]:
+    """A function that gives the rows of a piece, without its number."""
+    columns = _columns(pq.read_table(path))
+    offsets = np.searchsorted(columns.pop("piece"), np.arange(pieces + 1))
+
+    def rows(index: int) -> list[Any]:
+        own = slice(offsets[index], offsets[index + 1])
+        return list(zip(*(column[own].tolist() for column in columns.values()), strict=True))
+
     return rows

@@ -165,25 +165,21 @@ def _tempo_stands(tick: int, qpm: float, told: Piece) -> bool:
     return bool(standing) and abs(standing[-1] - qpm) <= TEMPO_STEP * qpm
 
 
-def card(counts: Iterable[Mapping[str, int]], lengths: Iterable[int], symbols: int, unit: str) -> dict[str, Any]:
+def card(counts: Mapping[str, int], lengths: Iterable[int], symbols: int, unit: str) -> dict[str, Any]:
     """The fidelity card of a dataset in a representation, as plain data for `fidelity.json`.
 
     Args:
-        counts: of each piece that fits.
+        counts: sums over the pieces that fit.
         lengths: steps of each piece.
         symbols: size of the vocabulary.
         unit: what a step is.
     """
-    total = dict.fromkeys(COUNTS, 0)
-    for one in counts:
-        for name in COUNTS:
-            total[name] += one[name]
     steps = np.array(sorted(lengths), np.int64)
     quantiles = (
         [int(np.quantile(steps, share, method="lower")) for share in (0.0, 0.5, 0.95, 1.0)] if len(steps) else []
     )
     return {
-        "counts": total,
+        "counts": {name: counts.get(name, 0) for name in COUNTS},
         "steps": dict(zip(("shortest", "median", "percentile_95", "longest"), quantiles, strict=False)),
         "symbols": symbols,
         "unit": unit,

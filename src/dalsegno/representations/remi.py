@@ -1,8 +1,8 @@
 """REMI over columns: the symbols that MidiTok writes for a score that it has prepared, and music from symbols.
 
 MidiTok prepares a score (its grid, its levels, the order of its notes) with arrays, then makes an object of every
-symbol. Here symbols are written, and read where nothing has to be mended, with arrays too. What is written are MidiTok's
-tokens, and what is read is what `dalsegno.representations.reading` reads; both are tests.
+symbol. Here symbols are written, and read where nothing has to be mended, with arrays too. What is written are the
+tokens of MidiTok, what is read is what `dalsegno.representations.reading` reads; both are tests.
 """
 
 from __future__ import annotations

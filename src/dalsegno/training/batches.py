@@ -12,7 +12,7 @@ from dalsegno.representations.base import Packed, Vocabulary
 
 class Batch(NamedTuple):
     """Attributes:
-    inputs: of every step of the windows, computed in the whole piece.
+    inputs: of every step of the windows, as in the whole piece.
     tokens_BxTxK: what is to be predicted.
     mask_BxT: 1.0 where a step belongs to a piece, 0.0 after its end.
     """
@@ -45,7 +45,8 @@ class Windows:
     """Random windows of the training split.
 
     A piece is drawn in proportion to its steps; windows begin anywhere, and at either end as often as windows
-    that reach beyond it would.
+    that reach beyond it would. A window is read from the mapped file when it is drawn, so that memory does not grow with
+    the training split.
 
     Args:
         packed: tokens; only pieces of the split `train` are read.
@@ -60,11 +61,10 @@ class Windows:
         if not indices:
             raise ValueError(f"{packed.folder} has no piece in the training split")
         self.vocabulary = packed.vocabulary
-        self.pieces = [packed.piece(i).astype(np.int32) for i in indices]
-        self.ranges = [shifts(packed.rows[i].transpose_low, packed.rows[i].transpose_high, transpose) for i in indices]
-        self.inputs = [inputs_of(piece, self.vocabulary) for piece in self.pieces]
-        steps = np.array([len(piece) for piece in self.pieces], np.float64)
+        self.packed, self.indices = packed, indices
+        steps = np.array([packed.rows[i].steps for i in indices], np.float64)
         self.chances = steps / steps.sum()
+        self.transpose = transpose
         self.batch_size, self.window, self.seed = batch_size, window, seed
 
     def batch(self, step: int) -> Batch:
@@ -77,17 +77,19 @@ class Windows:
         runs = np.zeros((*shape, width), np.int32)
         phase = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.float32)
-        for row, index in enumerate(random.choice(len(self.pieces), self.batch_size, p=self.chances)):
-            piece, inputs = self.pieces[index], self.inputs[index]
+        for row, chosen in enumerate(random.choice(len(self.indices), self.batch_size, p=self.chances).tolist()):
+            index = self.indices[chosen]
+            piece, about = self.packed.piece(index), self.packed.rows[index]
             half = self.window // 2
             start = int(np.clip(random.integers(-half, len(piece) - half + 1), 0, max(0, len(piece) - self.window)))
-            low, high = self.ranges[index]
+            low, high = shifts(about.transpose_low, about.transpose_high, self.transpose)
             semitones = int(random.integers(low, high + 1))
             part = slice(start, min(start + self.window, len(piece)))
             length = part.stop - part.start
+            inputs = inputs_of(piece, self.vocabulary, part.start, part.stop)
             tokens[row, :length] = transposed(piece[part], semitones, self.vocabulary)
-            previous[row, :length] = transposed(inputs.previous_BxTxK[part], semitones, self.vocabulary)
-            runs[row, :length] = inputs.runs_BxTxK[part]
-            phase[row, :length] = inputs.phase_BxT[part]
+            previous[row, :length] = transposed(inputs.previous_BxTxK, semitones, self.vocabulary)
+            runs[row, :length] = inputs.runs_BxTxK
+            phase[row, :length] = inputs.phase_BxT
             mask[row, :length] = 1
         return Batch(Inputs(previous, runs, phase), tokens, mask)
