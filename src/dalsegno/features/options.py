@@ -79,7 +79,15 @@ class Symbolic(Features):
     kind: Literal["symbolic"]
 
 
-FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Symbolic, Field(discriminator="kind")]
+class Attributes(Features):
+    """What a model can be asked for: key, tempo, density, polyphony, register, rhythm … of each piece or bar."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("notes",)
+    kind: Literal["attributes"]
+    per: Literal["piece", "bar"] = Field("bar", description="bars are those of the source's meters")
+
+
+FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Symbolic | Attributes, Field(discriminator="kind")]
 
 
 def parse(document: dict[str, Any]) -> FeatureOptions:
