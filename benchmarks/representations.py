@@ -190,9 +190,10 @@ def memory(what: str, folder: Path) -> None:
                 pass
     else:
         from dalsegno.training.batches import Windows
+        from dalsegno.training.options import Augmentation
 
         with watched("a hundred training batches"):
-            windows = Windows(Packed(folder / "packed"), 16, 512, 6, 0)
+            windows = Windows(Packed(folder / "packed"), 16, 512, Augmentation(transpose=6), 0)
             for step in range(100):
                 windows.batch(step)
 

@@ -447,6 +447,12 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
                 told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
                 lines.append(f"models.{name}.config.{key}: {told}")
         closed_form = not hasattr(family, "Network")
+        if closed_form:
+            lines += [
+                f"models.{name}.augmentation.{key}: what is fitted in closed form is varied by transpose alone"
+                for key in ("velocity", "tempo", "voice_dropout")
+                if getattr(model.augmentation, key)
+            ]
         if closed_form and model.training is not None:
             lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
         if not closed_form and model.training is None:
@@ -479,10 +485,24 @@ def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
             lines.append(f"{where}: the family {model.family!r} {told}")
         if model.augmentation.transpose and not options.transposes:
             lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        lines += [
+            f"{where}: {told}; leave out augmentation.{key}"
+            for key, told in _lacking(options).items()
+            if getattr(model.augmentation, key)
+        ]
         prompted = {s for run in runs if run.representation == representation for s in run.samplers}
         if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
             lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
     return lines
+
+
+def _lacking(options: Any) -> dict[str, str]:
+    """What the symbols of a representation cannot be varied by, with the reason."""
+    levels = {"velocity": getattr(options, "velocities", 1) > 1, "tempo": getattr(options, "tempos", 0) > 0}
+    lacking = {key: f"it has no {key} levels" for key, able in levels.items() if not able or not options.transposes}
+    if options.layout != "voices":
+        lacking["voice_dropout"] = "its steps are no voices"
+    return lacking
 
 
 def _names(stage: str) -> list[str]:

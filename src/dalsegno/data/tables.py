@@ -221,8 +221,8 @@ def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterabl
 class Corpus:
     """A corpus folder, read as numpy columns.
 
-    Pieces that are asked for in order are read block by block, in memory that does not grow with the corpus; `notes` reads
-    all of them at once.
+    Pieces that are asked for in order are read block by block, in memory that does not grow with the corpus; `notes`
+    reads all of them at once.
 
     Attributes:
         pieces: one dict a piece, in order.

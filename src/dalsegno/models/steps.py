@@ -37,22 +37,18 @@ class Inputs(NamedTuple):
     phase_BxT: Any
 
 
-def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary, first: int = 0, last: int | None = None) -> Inputs:
-    """The inputs of steps `first` to `last` (all by default) of one piece (no B axis)."""
-    # What was held before counts up to the longest run.
-    begin = max(0, first - LONGEST_RUN)
-    own = np.asarray(tokens_TxK[begin:last])
-    steps, width = own.shape
+def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
+    """The inputs of every step of one piece (no B axis)."""
+    steps, width = tokens_TxK.shape
     previous = np.full((steps, width), vocabulary.size, np.int32)
-    previous[1:] = own[:-1]
+    previous[1:] = tokens_TxK[:-1]
     changed = np.ones((steps, width), bool)
-    changed[1:-1] = own[1:-1] != own[:-2]
+    changed[1:-1] = tokens_TxK[1:-1] != tokens_TxK[:-2]
     index = np.arange(steps)[:, None]
     since = np.maximum.accumulate(np.where(changed, index, 0), axis=0)
     runs = np.zeros((steps, width), np.int32)
     runs[1:] = np.minimum(index - since + 1, LONGEST_RUN)[:-1]
-    phase = np.arange(begin, begin + steps, dtype=np.int32) % vocabulary.period
-    return Inputs(*(part[first - begin :] for part in (previous, runs, phase)))
+    return Inputs(previous, runs, np.arange(steps, dtype=np.int32) % vocabulary.period)
 
 
 def next_runs(runs___xK: jax.Array, previous___xK: jax.Array, tokens___xK: jax.Array) -> jax.Array:
