@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
-from dalsegno.representations import batching
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
+from dalsegno.representations import batching
 
 SHARES = (
     ("Exact", "exact", "pieces", "% of pieces"),

@@ -8,7 +8,6 @@ import numpy as np
 
 from dalsegno.models.steps import LONGEST_RUN, Inputs, inputs_of
 from dalsegno.representations.base import Packed, Row, Vocabulary
-from dalsegno.representations.voices import REST
 from dalsegno.training.options import Augmentation
 
 
@@ -112,5 +111,5 @@ class Windows:
             silent_K = random.random(vocabulary.width) < options.voice_dropout
             # One voice is always heard.
             silent_K[random.integers(vocabulary.width)] = False
-            varied[:, silent_K] = REST
+            varied[:, silent_K] = vocabulary.names.index("Rest")
         return varied
