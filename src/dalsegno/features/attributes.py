@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_QUARTER, Notes, make_notes
-from dalsegno.data.tables import DEFAULT_QPM, Corpus
+from dalsegno.data.tables import Corpus
 from dalsegno.features.options import Attributes
 from dalsegno.features.windows import Window
 from dalsegno.metrics.pieces import Pieces, ratio
@@ -66,12 +66,11 @@ def windows(corpus: Corpus, numbers: Sequence[int], options: Attributes) -> Iter
     """
     for number in numbers:
         bars = _bars(corpus, number) if options.per == "bar" else _whole(corpus, number)
-        values = _values(make_notes(**corpus.piece(number)), bars, corpus.tempos(number))
-        seconds = [corpus.seconds(number, int(tick)) for tick in (*bars[:, 0].tolist(), int(bars[-1, :2].sum()))]
-        yield [
-            Window(begin, end - begin, row[None])
-            for begin, end, row in zip(seconds, seconds[1:], values.astype(np.float32), strict=False)
-        ]
+        begin = corpus.seconds_at(number, bars[:, 0])
+        seconds = corpus.seconds_at(number, bars[:, 0] + bars[:, 1]) - begin
+        values = _values(make_notes(**corpus.piece(number)), bars, seconds)
+        rows = zip(begin.tolist(), seconds.tolist(), values.astype(np.float32), strict=True)
+        yield [Window(start, length, row[None]) for start, length, row in rows]
 
 
 def _whole(corpus: Corpus, number: int) -> np.ndarray:
@@ -101,8 +100,8 @@ def _bars(corpus: Corpus, number: int) -> np.ndarray:
     return np.concatenate(bars)
 
 
-def _values(notes: Notes, bars: np.ndarray, tempos: Sequence[tuple[int, float]]) -> np.ndarray:
-    """`[bars, columns]`."""
+def _values(notes: Notes, bars: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """`[bars, columns]` of bars as `_bars` gives them and how long each lasts."""
     begin, ticks = bars[:, 0], bars[:, 1]
     number = len(bars)
     start, end = notes.start.astype(np.int64), notes.start.astype(np.int64) + np.maximum(notes.duration, 1)
@@ -131,7 +130,8 @@ def _values(notes: Notes, bars: np.ndarray, tempos: Sequence[tuple[int, float]])
     keyed = np.isfinite(correlations).all(axis=1)
     best = np.where(keyed, np.nan_to_num(correlations).argmax(axis=1), 0)
     nothing = np.where(keyed, 0.0, np.nan)
-    qpm = np.array([_qpm(tempos, int(at), int(at + length)) for at, length in zip(begin, ticks, strict=True)])
+    # Of a bar whose tempo changes, the mean tempo.
+    qpm = ticks / TICKS_PER_QUARTER / (seconds / 60)
     places = -(-ticks // SIXTEENTH)
     place = np.minimum((start - begin[first] + SIXTEENTH // 2) // SIXTEENTH, places[first] - 1)
     offsets = np.cumsum(places) - places
@@ -152,12 +152,3 @@ def _values(notes: Notes, bars: np.ndarray, tempos: Sequence[tuple[int, float]])
             ratio(np.bincount(first, notes.velocity, minlength=number), onsets),
         ]
     )
-
-
-def _qpm(tempos: Sequence[tuple[int, float]], begin: int, end: int) -> float:
-    """The mean tempo of a stretch, by its length in time."""
-    marks = [(0, DEFAULT_QPM), *((tick, qpm) for tick, qpm in tempos if np.isfinite(qpm) and qpm > 0)]
-    minutes = 0.0
-    for (tick, qpm), following in zip(marks, [*(tick for tick, _ in marks[1:]), end], strict=True):
-        minutes += max(0, min(following, end) - max(tick, begin)) / qpm
-    return (end - begin) / minutes
