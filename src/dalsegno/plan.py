@@ -22,7 +22,7 @@ from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, 
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.features.registry import FEATURES, WINDOWS
 from dalsegno.metrics.base import HistogramDistance
-from dalsegno.metrics.registry import METRICS, load_metric
+from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
 from dalsegno.study import Run, Study, StudyError, expand, nearest
@@ -35,6 +35,7 @@ FOLDERS = {
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "features": "features/{dataset}/{features}",
+    "encode": "encoders/{dataset}",
     "train": "runs/{study}/{run}",
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
@@ -48,6 +49,19 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+DATASET_STAGES = (
+    "corpus",
+    "families",
+    "split",
+    "represent",
+    "features",
+    "encode",
+    "calibrate",
+    "reference",
+    "control",
+)
+"""The stages whose jobs belong to a dataset and to no run, except for `fetch`."""
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
@@ -118,6 +132,11 @@ class Plan:
     def trained(self) -> list[str]:
         """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
+
+    @cached_property
+    def encoded(self) -> list[str]:
+        """The datasets whose training pieces an encoder is trained on: where a metric asks for embeddings."""
+        return self.trained if needs_encoder(self.study.metrics) else []
 
     def of_modality(self, modality: str) -> list[str]:
         """The datasets whose corpus is of one kind: notes, audio or table."""
@@ -193,7 +212,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "families", "split", "represent", "features", "calibrate", "reference", "control"):
+        if stage in DATASET_STAGES:
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -215,6 +234,8 @@ class Plan:
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
             if stage == "features":
                 spec["features"] = study.features[wildcards["features"]].model_dump(mode="json", exclude={"datasets"})
+            if stage == "encode":
+                spec["encoder"] = _dump(study.encoder)
             if stage == "calibrate":
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
@@ -230,6 +251,8 @@ class Plan:
                 count = max((s.count for s in samplers), default=4)
                 spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation), "count": count}
                 spec["representations"] = {one: _dump(study.representations[one]) for one in self.represented(name)}
+                if self.encoded:
+                    spec["encoder"] = _dump(study.encoder)
             return spec
         run = self.runs[wildcards["run"]]
         spec = self.spec("represent", dataset=run.dataset, representation=run.representation) | {
@@ -261,6 +284,8 @@ class Plan:
         spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
         if study.sweep and wildcards["sampler"] in study.swept:
             spec["criterion"] = study.sweep.criterion
+        if self.encoded:
+            spec["encoder"] = _dump(study.encoder)
         return spec
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
@@ -398,6 +423,7 @@ class Plan:
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
             "calibrate": list(self._pairs()) if self.runs else [],
+            "encode": [(name,) for name in self.encoded],
         }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
