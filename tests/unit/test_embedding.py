@@ -8,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dalsegno.data.notes import Notes, make_notes
+from dalsegno.data.notes import Notes, join_notes, make_notes, write_notes
 from dalsegno.embedding.encoder import HELD, LOWEST, PITCHES, WINDOW, Encoder, cells, forward, shapes
 from dalsegno.embedding.fitting import fit, loss
 from dalsegno.embedding.options import EncoderOptions
-from dalsegno.metrics.control import noise, shuffle
-from dalsegno.metrics.measure import spaces
+from dalsegno.metrics.control import control, noise, shuffle
+from dalsegno.metrics.measure import measure, spaces
 from dalsegno.metrics.registry import load_metric
+from dalsegno.metrics.rows import Identity
 from dalsegno.metrics.sets import SetMetric
-from tests.unit.music import chorale
+from tests.unit.music import chorale, write_corpus
 
 BAR = 1920
 OPTIONS = EncoderOptions(dimensions=4, hidden=16, steps=60, batch_size=24)
@@ -125,6 +126,18 @@ def test_real_beats_shuffled_beats_noise(encoder: Encoder) -> None:
     assert told.note.startswith("two halves of held-out music: ") and told.note.endswith("(n = 30, seed 5)")
     few = metric.estimate(encoder.points(OTHER[:7]), reference)
     assert np.isnan(few.value) and few.note == "undefined: 7 pieces, needs 8"
+
+
+def test_samples_and_controls_are_measured_by_the_datasets_encoder(encoder: Encoder, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path)
+    write_notes(tmp_path / "notes.parquet", join_notes(OTHER[:9]))
+    encoder.save(tmp_path / "encoder")
+    name, identity = ["embedding_frechet_distance"], Identity(study="s", dataset="d", model="m")
+    controls, _ = control(*corpus, name, "s", "d", bars=8, count=9, encoder=tmp_path / "encoder")
+    rows, _ = measure(tmp_path / "notes.parquet", 9, *corpus, name, identity, bars=8, encoder=tmp_path / "encoder")
+    value = {row.model: row.value for row in (*controls, *rows)}
+    assert value["held_out"] < value["shuffled"] and value["m"] < value["noise"]
+    assert [row.split for row in rows] == ["test"] and "too small for a null" in rows[0].note
 
 
 EDGES: dict[str, Notes] = {
