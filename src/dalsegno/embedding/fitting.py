@@ -54,7 +54,7 @@ def fit(options: EncoderOptions, train: Sequence[Notes], families: Sequence[str]
     members = _members(train, families)
     if not members:
         raise ValueError("an encoder needs training pieces with pitched notes, and there are none")
-    weights = _initial(options)
+    weights: Weights = _initial(options)
     update, moments = _step(options, weights)
     for step in range(options.steps):
         # A generator a step: what is drawn does not depend on what was drawn before.
