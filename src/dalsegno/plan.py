@@ -30,6 +30,7 @@ from dalsegno.training.options import LOOP
 
 FOLDERS = {
     "fetch": "sources/{dataset}",
+    "shard": "shards/{dataset}/{shard}",
     "corpus": "corpora/{dataset}",
     "families": "families/{dataset}",
     "split": "splits/{dataset}",
@@ -51,6 +52,7 @@ FOLDERS = {
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
 
 DATASET_STAGES = (
+    "shard",
     "corpus",
     "families",
     "split",
@@ -61,7 +63,7 @@ DATASET_STAGES = (
     "reference",
     "control",
 )
-"""The stages whose jobs belong to a dataset and to no run, except for `fetch`."""
+"""The stages whose jobs are made of a dataset's files and of no run."""
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
@@ -103,7 +105,7 @@ class Plan:
 
     def folder(self, stage: str, **wildcards: str) -> str:
         """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
-        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "features", "run", "sampler")}
+        names = {name: f"{{{name}}}" for name in ("dataset", "shard", "representation", "features", "run", "sampler")}
         path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
         return (self.results / path).as_posix()
 
@@ -159,6 +161,11 @@ class Plan:
     def corpus_files(self, dataset: str) -> tuple[str, ...]:
         """The files of a dataset's corpus folder."""
         return CORPUS_FILES[self.study.datasets[dataset].source.modality]
+
+    def shards(self, dataset: str) -> list[str]:
+        """The parts in which a dataset's files are parsed, in order, as `2of8`; none where one job does it all."""
+        count = self.study.datasets[dataset].shards
+        return [f"{number}of{count}" for number in range(1, count + 1)] if count > 1 else []
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -222,6 +229,9 @@ class Plan:
                 "source": source,
                 "files": self._files(name),
             }
+            if stage == "shard":
+                return {**spec, "shard": [int(number) for number in wildcards["shard"].split("of")]}
+            # The number of shards is no part of what follows: the corpus is the same.
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
             spec["families"] = _dump(dataset.families)
@@ -298,7 +308,7 @@ class Plan:
             run = self.runs[wildcards["run"]]
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
-        if stage == "corpus":
+        if stage in ("shard", "corpus"):
             extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
@@ -412,6 +422,7 @@ class Plan:
         """Every job, upstream first."""
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
+            "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
             "dataset representation": list(self._pairs()),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -123,6 +124,12 @@ def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
         writer.writerows(asdict(reject) for reject in sorted(rejects, key=lambda reject: reject.path))
 
 
+def read_rejects(path: Path) -> list[Reject]:
+    """What `write_rejects` wrote."""
+    with open(path, newline="") as file:
+        return [Reject(**row) for row in csv.DictReader(file)]
+
+
 ROWS_A_GROUP = 1 << 20
 """Notes that are held in memory before they are written."""
 
@@ -179,6 +186,23 @@ class CorpusWriter:
         if self._waiting >= ROWS_A_GROUP:
             self._flush()
 
+    @staticmethod
+    def stored(folder: Path) -> Iterator[Entry[Music]]:
+        """The pieces of a folder that a writer wrote, in its order, as `add` takes them."""
+        corpus = Corpus(folder)
+        keys, labels = (_Marks(Path(folder) / f"{name}.parquet") for name in ("keys", "labels"))
+        for index, row in enumerate(corpus.pieces):
+            notes = corpus.piece(index)
+            music = Music(
+                row["title"],
+                np.stack([notes[name].astype(np.int32) for name in NOTE_COLUMNS], 1),
+                tuple(corpus.meters(index)),
+                tuple(corpus.tempos(index)),
+                tuple(keys.of(index)),
+                tuple(labels.of(index)),
+            )
+            yield Entry(row["piece"], row["source"], row["sha256"], row["licence"], music)
+
     def close(self) -> None:
         """Write what waits and end the files."""
         if self._notes or not self.count:
@@ -189,8 +213,9 @@ class CorpusWriter:
     def _flush(self) -> None:
         columns = np.concatenate([np.zeros((0, 7), np.int64), *self._notes])
         by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
+        # One row group, so that no piece stands in two.
         self._files["notes"].write_table(
-            pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES)
+            pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES), max(len(columns), 1)
         )
         self._notes, self._waiting = [], 0
         for name, rows in self._rows.items():
@@ -217,38 +242,82 @@ def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterabl
     write_rejects(Path(folder) / "rejects.csv", rejects)
 
 
+HELD_GROUPS = 2
+"""Row groups of notes that are held decoded, of `ROWS_A_GROUP` rows and 20 bytes a row."""
+
+
 class Corpus:
-    """A corpus folder, read as numpy columns.
+    """A corpus folder, read as numpy columns; notes are read when they are asked for.
 
     Attributes:
         pieces: one dict a piece, in order.
-        notes: the note columns, sorted by piece; `offsets[i]:offsets[i + 1]` are the rows of piece i.
+        offsets: `offsets[i]:offsets[i + 1]` are the rows of piece i in the table of notes.
+
+    Raises:
+        ValueError: the tables of notes and of pieces contradict each other.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder = Path(folder)
-        self.pieces: list[dict] = pq.read_table(folder / "pieces.parquet").to_pylist()
-        table = pq.read_table(folder / "notes.parquet")
-        self.notes = {name: table[name].to_numpy() for name in table.column_names}
-        self.offsets = np.searchsorted(self.notes["piece"], np.arange(len(self.pieces) + 1))
-        self._meters = _by_piece(folder / "meters.parquet")
-        self._tempos = _by_piece(folder / "tempos.parquet")
+        self._folder = Path(folder)
+        self.pieces: list[dict] = pq.read_table(self._folder / "pieces.parquet").to_pylist()
+        self.offsets = np.cumsum([0, *(piece["notes"] for piece in self.pieces)])
+        self._file = pq.ParquetFile(self._folder / "notes.parquet")
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        self._borders = np.cumsum([0, *sizes])
+        if self._borders[-1] != self.offsets[-1]:
+            raise ValueError(f"{folder}: notes.parquet and pieces.parquet count other notes: build the corpus again")
+        self._group = lru_cache(maxsize=HELD_GROUPS)(lambda group: _columns(self._file.read_row_group(group)))
+        self._meters = _Marks(self._folder / "meters.parquet")
+        self._tempos = _Marks(self._folder / "tempos.parquet")
 
     def __len__(self) -> int:
         return len(self.pieces)
 
+    @property
+    def notes(self) -> dict[str, np.ndarray]:
+        """All note columns, sorted by piece: memory grows with the corpus."""
+        return _columns(self._file.read())
+
     def piece(self, index: int) -> dict[str, np.ndarray]:
-        """The note columns of piece `index`, without the column `piece`."""
-        rows = slice(self.offsets[index], self.offsets[index + 1])
-        return {name: column[rows] for name, column in self.notes.items() if name != "piece"}
+        """The note columns of piece `index`, without the column `piece`; fast where pieces are asked for in order."""
+        return self._rows(int(self.offsets[index]), int(self.offsets[index + 1]), NOTE_COLUMNS)
+
+    def blocks(self, rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The corpus in blocks of whole pieces: (number of the first piece, all note columns), `rows` notes at most.
+
+        A piece with more notes is a block of its own.
+        """
+        first = 0
+        while first < len(self):
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + rows, side="right")) - 1
+            last = max(last, first + 1)
+            yield first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
+            first = last
+
+    def _rows(self, first: int, last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
+        parts = []
+        group = int(np.searchsorted(self._borders, first, side="right")) - 1
+        while first < last:
+            begin = int(self._borders[group])
+            columns = self._group(group)
+            parts.append({name: columns[name][first - begin : last - begin] for name in names})
+            first = int(self._borders[group + 1])
+            group += 1
+        if len(parts) == 1:
+            return parts[0]
+        empty = [np.zeros(0, NOTES.field(name).type.to_pandas_dtype()) for name in names]
+        return {
+            name: np.concatenate([none, *(part[name] for part in parts)])
+            for name, none in zip(names, empty, strict=True)
+        }
 
     def meters(self, index: int) -> list[tuple[int, int, int]]:
         """(tick, numerator, denominator) of piece `index`; empty where the source gives no meter."""
-        return [(row["tick"], row["numerator"], row["denominator"]) for row in self._meters.get(index, [])]
+        return self._meters.of(index)
 
     def tempos(self, index: int) -> list[tuple[int, float]]:
         """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
-        return [(row["tick"], row["qpm"]) for row in self._tempos.get(index, [])]
+        return self._tempos.of(index)
 
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them."""
@@ -260,8 +329,20 @@ class Corpus:
         return total
 
 
-def _by_piece(path: Path) -> dict[int, list[dict]]:
-    rows: dict[int, list[dict]] = {}
-    for row in pq.read_table(path).to_pylist():
-        rows.setdefault(row["piece"], []).append(row)
-    return rows
+class _Marks:
+    """The rows of a table of marks, piece by piece, as tuples without their piece."""
+
+    def __init__(self, path: Path) -> None:
+        table = pq.read_table(path)
+        self._piece = table["piece"].to_numpy()
+        self._columns = [table[name] for name in table.column_names if name != "piece"]
+
+    def of(self, index: int) -> list[tuple[Any, ...]]:
+        first, last = np.searchsorted(self._piece, (index, index + 1)).tolist()
+        if first == last:
+            return []
+        return list(zip(*(column.slice(first, last - first).to_pylist() for column in self._columns), strict=True))
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: table[name].to_numpy() for name in table.column_names}
