@@ -91,6 +91,13 @@ def corpus_of(wildcards):
     return [made("corpus", table, dataset=dataset) for table in PLAN.corpus_files(dataset)]
 
 
+def shards_of(wildcards):
+    """The tables of a dataset's shards, one shard after the other; none where one job parses all."""
+    tables = PLAN.corpus_files(wildcards.dataset)
+    shards = PLAN.shards(wildcards.dataset)
+    return [made("shard", table, dataset=wildcards.dataset, shard=shard) for shard in shards for table in tables]
+
+
 def split_of(wildcards):
     """The split behind a job."""
     return made("split", "split.csv", dataset=dataset_of(wildcards))
@@ -113,6 +120,12 @@ def all_tokens_of(wildcards):
     return [
         made("represent", file, dataset=wildcards.dataset, representation=name) for name in names for file in PACKED
     ]
+
+
+def encoder_of(wildcards):
+    """The encoder of a job's dataset; none where no metric asks for embeddings."""
+    name = dataset_of(wildcards)
+    return [made("encode", "encoder.safetensors", dataset=name)] if name in PLAN.encoded else []
 
 
 def calibration_of(name):

@@ -24,10 +24,34 @@ for MODALITY, TABLES in CORPUS_FILES.items():
 
     rule:
         name:
+            "shard" if MODALITY == "notes" else f"shard_{MODALITY}"
+        input:
+            request=request("shard"),
+            fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
+        output:
+            **{table.replace(".", "_"): made("shard", table) for table in TABLES},
+            record=record("shard"),
+        log:
+            log_file("shard"),
+        wildcard_constraints:
+            dataset="|".join(PLAN.of_modality(MODALITY)) or "(?!)",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            spec=spec("shard"),
+            code=code("shard"),
+            lock=PLAN.lock,
+            source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
+        shell:
+            "python workflow/scripts/shard.py --request {input.request:q} --source={params.source:q} 2>&1 | tee {log:q}"
+
+    rule:
+        name:
             "corpus" if MODALITY == "notes" else f"corpus_{MODALITY}"
         input:
             request=request("corpus"),
             fetched=lambda wildcards: PLAN.fetched(wildcards.dataset),
+            shards=shards_of,
         output:
             **{table.replace(".", "_"): made("corpus", table) for table in TABLES},
             record=record("corpus"),
@@ -39,16 +63,20 @@ for MODALITY, TABLES in CORPUS_FILES.items():
         cache: True
         conda:
             "../envs/cpu.yaml"
-        threads: 2
+        # Where shards are parsed elsewhere, joining them takes one.
+        threads: lambda wildcards: 1 if PLAN.shards(wildcards.dataset) else 2
         params:
             spec=spec("corpus"),
             code=code("corpus"),
             lock=PLAN.lock,
             # A function of `output` is no reason to rerun: the files' content stands in spec, their place does not count.
             source=lambda wildcards, output: PLAN.source_path(wildcards.dataset),
+            shards=lambda wildcards, output: [
+                folder("shard", dataset=wildcards.dataset, shard=shard) for shard in PLAN.shards(wildcards.dataset)
+            ],
         shell:
             "python workflow/scripts/corpus.py --request {input.request:q} --source={params.source:q} --jobs {threads} "
-            "2>&1 | tee {log:q}"
+            "--shards {params.shards:q} 2>&1 | tee {log:q}"
 
 
 rule families:

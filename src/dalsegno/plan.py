@@ -22,7 +22,7 @@ from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, 
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.features.registry import FEATURES, WINDOWS
 from dalsegno.metrics.base import HistogramDistance
-from dalsegno.metrics.registry import METRICS, load_metric
+from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
 from dalsegno.study import Run, Study, StudyError, expand, nearest, written
@@ -30,11 +30,13 @@ from dalsegno.training.options import LOOP
 
 FOLDERS = {
     "fetch": "sources/{dataset}",
+    "shard": "shards/{dataset}/{shard}",
     "corpus": "corpora/{dataset}",
     "families": "families/{dataset}",
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "features": "features/{dataset}/{features}",
+    "encode": "encoders/{dataset}",
     "train": "runs/{study}/{run}",
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
@@ -48,6 +50,20 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+DATASET_STAGES = (
+    "shard",
+    "corpus",
+    "families",
+    "split",
+    "represent",
+    "features",
+    "encode",
+    "calibrate",
+    "reference",
+    "control",
+)
+"""The stages whose jobs are made of a dataset's files and of no run."""
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
@@ -89,7 +105,7 @@ class Plan:
 
     def folder(self, stage: str, **wildcards: str) -> str:
         """A stage's folder; wildcards that are not given stay as `{name}` for a rule's pattern."""
-        names = {name: f"{{{name}}}" for name in ("dataset", "representation", "features", "run", "sampler")}
+        names = {name: f"{{{name}}}" for name in ("dataset", "shard", "representation", "features", "run", "sampler")}
         path = FOLDERS[stage].format(study=self.study.study, **{**names, **wildcards})
         return (self.results / path).as_posix()
 
@@ -119,6 +135,11 @@ class Plan:
         """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
 
+    @cached_property
+    def encoded(self) -> list[str]:
+        """The datasets whose training pieces an encoder is trained on: where a metric asks for embeddings."""
+        return self.trained if needs_encoder(self.study.metrics) else []
+
     def of_modality(self, modality: str) -> list[str]:
         """The datasets whose corpus is of one kind: notes, audio or table."""
         return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
@@ -140,6 +161,11 @@ class Plan:
     def corpus_files(self, dataset: str) -> tuple[str, ...]:
         """The files of a dataset's corpus folder."""
         return CORPUS_FILES[self.study.datasets[dataset].source.modality]
+
+    def shards(self, dataset: str) -> list[str]:
+        """The parts in which a dataset's files are parsed, in order, as `2of8`; none where one job does it all."""
+        count = self.study.datasets[dataset].shards
+        return [f"{number}of{count}" for number in range(1, count + 1)] if count > 1 else []
 
     @cached_property
     def sampled(self) -> list[tuple[str, str]]:
@@ -187,7 +213,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in ("corpus", "families", "split", "represent", "features", "calibrate", "reference", "control"):
+        if stage in DATASET_STAGES:
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -197,6 +223,9 @@ class Plan:
                 "source": source,
                 "files": self._files(name),
             }
+            if stage == "shard":
+                return {**spec, "shard": [int(number) for number in wildcards["shard"].split("of")]}
+            # The number of shards is no part of what follows: the corpus is the same.
             if stage == "corpus":
                 return {**spec, "max_rejects": dataset.max_rejects}
             spec["families"] = _dump(dataset.families)
@@ -209,6 +238,8 @@ class Plan:
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
             if stage == "features":
                 spec["features"] = study.features[wildcards["features"]].model_dump(mode="json", exclude={"datasets"})
+            if stage == "encode":
+                spec["encoder"] = _dump(study.encoder)
             if stage == "calibrate":
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
@@ -224,6 +255,8 @@ class Plan:
                 count = max((s.count for s in samplers), default=4)
                 spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation), "count": count}
                 spec["representations"] = {one: _dump(study.representations[one]) for one in self.represented(name)}
+                if self.encoded:
+                    spec["encoder"] = _dump(study.encoder)
             return spec
         run = self.runs[wildcards["run"]]
         spec = self.spec("represent", dataset=run.dataset, representation=run.representation) | {
@@ -255,6 +288,8 @@ class Plan:
         spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
         if study.sweep and wildcards["sampler"] in study.swept:
             spec["criterion"] = study.sweep.criterion
+        if self.encoded:
+            spec["encoder"] = _dump(study.encoder)
         return spec
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
@@ -267,7 +302,7 @@ class Plan:
             run = self.runs[wildcards["run"]]
             models = [run.model, *(self.runs[name].model for name in self.members(run.name))]
             extra += [FAMILIES[self.study.models[name].family] for name in models]
-        if stage == "corpus":
+        if stage in ("shard", "corpus"):
             extra += _readers(self.study.datasets[wildcards["dataset"]].source)
         if stage in ("represent", "calibrate"):
             extra.append(_module(REPRESENTATIONS[self.study.representations[wildcards["representation"]].kind]))
@@ -381,6 +416,7 @@ class Plan:
         """Every job, upstream first."""
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
+            "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
             "dataset representation": written(self.study),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
@@ -392,6 +428,7 @@ class Plan:
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
             "calibrate": written(self.study) if self.runs else [],
+            "encode": [(name,) for name in self.encoded],
         }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dalsegno.data import catalog
 from dalsegno.data.options import Dataset, RandomSplit
+from dalsegno.embedding.options import EncoderOptions
 from dalsegno.features.options import FeatureOptions, Sound
 from dalsegno.models.registry import FAMILIES
 from dalsegno.options import Name, Section
@@ -135,6 +136,7 @@ class Study(Section):
     sweep: Sweep | None = Field(None, description="decodings that join `samplers`; the best of each model ranks it")
     metrics: list[str] = Field([], description="names of dalsegno.metrics.registry.METRICS, computed on samples")
     evaluation: Evaluation = Evaluation()
+    encoder: EncoderOptions = EncoderOptions()
     runs: Annotated[list[Product], Field(min_length=1)] = [Product()]
     gates: list[Gate] = []
     leaks: list[Leak] = []

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import symusic
 
-from dalsegno.data import corpus, manifest, tables
+from dalsegno.data import corpus, manifest
 from dalsegno.data.options import FolderSource, Labels, Music21Source
 from dalsegno.data.read_midi import read
 from dalsegno.data.tables import NOTE_COLUMNS, Corpus, Entry, Music, write_corpus
@@ -215,29 +215,6 @@ def test_the_manifest_follows_contents_and_reads_each_file_once(folder: Path, tm
     assert manifest.digest(first) != manifest.digest(changed)
     cache.write_text("{ torn")
     assert manifest.source_files(source, tmp_path, cache) == changed
-
-
-def test_pieces_that_are_read_block_by_block_are_those_that_are_read_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    random = np.random.default_rng(0)
-    monkeypatch.setattr(tables, "ROWS_A_GROUP", 50)
-    sizes = [30, 0, 30, 1, 200, 49, 2, 50, 0]
-    music = [Music("", random.integers(0, 100, (size, 6)).astype(np.int32)) for size in sizes]
-    entries = [Entry(f"p{i}", f"p{i}", "", "", own) for i, own in enumerate(music)]
-    write_corpus(tmp_path, entries, [])
-    # Blocks of the file may end within a piece.
-    table = pq.read_table(tmp_path / "notes.parquet")
-    for size in (None, 17):
-        if size:
-            pq.write_table(table, tmp_path / "notes.parquet", row_group_size=size)
-        streamed, whole = Corpus(tmp_path), Corpus(tmp_path)
-        assert len(whole.notes["start"]) == sum(sizes)
-        for i in (*range(len(sizes)), 4, 0, 8):
-            one, other = streamed.piece(i), whole.piece(i)
-            assert list(one) == list(other) and len(one["start"]) == sizes[i]
-            assert all(np.array_equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
-        assert "notes" not in streamed.__dict__
 
 
 def test_chorales_are_four_monophonic_voices(tmp_path: Path) -> None:

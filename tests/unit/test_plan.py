@@ -125,6 +125,16 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     assert "'ngram' is no network" in str(caught.value)
 
 
+def test_an_encoder_is_trained_only_where_a_metric_asks_for_it(made: Plan, tmp_path: Path) -> None:
+    asked = build(tmp_path, {"metrics": [*made.study.metrics, "embedding_frechet_distance"], "encoder": {"seed": 3}})
+    assert {job.stage for job in set(asked.requests) - set(made.requests)} == {"encode"}
+    spec = json.loads(asked.request("encode", {"dataset": "chorales"}).spec)
+    assert spec["encoder"]["seed"] == 3 and "split" in spec and "metrics" not in spec
+    for job, request in asked.requests.items():
+        assert ("encoder" in json.loads(request.spec)) == (job.stage in ("encode", "measure", "control")), job
+    assert not any("encoder" in json.loads(request.spec) for request in made.requests.values())
+
+
 def test_a_sweep_adds_jobs_and_changes_none_but_the_summaries(made: Plan, tmp_path: Path) -> None:
     plain = made.study.samplers["free"]
     sweep = {"temperature": [0.9, 1.1], "count": plain.count, "bars": plain.bars, "criterion": ["interval_distance"]}

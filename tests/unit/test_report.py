@@ -45,8 +45,8 @@ from tests.unit.music import chorale, write_corpus
 CATALOG = Path(__file__).parents[2] / catalog.FOLDER
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
-# Densities are slow, and have tests of their own.
-SLOW = ("precision", "recall", "set_similarity", "overlap_area", "feature_kl", "intra_inter")
+# Densities are slow, embeddings want an encoder: they have tests of their own.
+SLOW = ("precision", "recall", "set_similarity", "overlap_area", "feature_kl", "intra_inter", "embedding")
 QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 NLL = {"gru": 0.5, "ngram": 0.9}
 

@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
+from dalsegno.data import families
+from dalsegno.data.options import CORPUS_FILES
 from tests.unit.webserver import serving
-from tests.workflow.conftest import STUDY, copy_project
+from tests.workflow.conftest import STUDY, copy_project, write_tunes
 
 LABELS = {"file": "music/labels.csv", "group": "author"}
 
@@ -165,3 +167,39 @@ def test_a_catalog_entry_of_ones_own_and_a_folder_with_a_table_of_labels(tmp_pat
     project.snakemake("results/splits/seeded/split.csv", DALSEGNO_CACHE=str(tmp_path / "other"), DALSEGNO_OFFLINE="1")
     made = project.root / "results/corpora/seeded/notes.parquet"
     assert made.read_bytes() == (corpora[0] / "notes.parquet").read_bytes()
+
+
+def test_the_number_of_jobs_follows_shards_and_not_files(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "p")
+    tune = "X:{0}\nT:tune {0}\nM:3/4\nL:1/8\nK:Gmin\n|: GABc dd | {1}3 B3 | cdcB {1}2 :|\n"
+    for book in range(3):
+        text = "\n".join(tune.format(number, "AGFE"[(book + number) % 4]) for number in range(4))
+        (project.root / f"tunes/book{book}.abc").write_text(text)
+    (project.root / "tunes/torn.mid").write_bytes((project.root / "tunes/tune00.mid").read_bytes()[:-9])
+
+    def study(**sharded: int) -> None:
+        source = {"kind": "folder", "path": "tunes"}
+        datasets = {name: {"source": source, "shards": count} for name, count in sharded.items()}
+        project.write_study({"study": "tiny", "title": "Shards", "datasets": datasets})
+
+    study(one=1, three=3)
+    parsing = {f"shard dataset=three, shard={number}of3" for number in (1, 2, 3)}
+    assert {job for job in project.jobs() if "shard" in job} == parsing
+    write_tunes(project.root / "more", count=90)
+    for number, file in enumerate(sorted((project.root / "more").iterdir())):
+        file.rename(project.root / f"tunes/more{number:02d}.mid")
+    assert {job for job in project.jobs() if "shard" in job} == parsing
+    project.snakemake("data", "results/families/three/pairs.csv", "results/families/one/pairs.csv")
+    results = project.root / "results"
+    assert pq.read_table(results / "corpora/one/pieces.parquet").num_rows == 24 + 90 + 3 * 4
+    for stage, names in (("corpora", CORPUS_FILES["notes"]), ("families", families.FILES)):
+        for name in names:
+            made = [(results / stage / dataset / name).read_bytes() for dataset in ("one", "three")]
+            assert made[0] == made[1], name
+    # Another number of shards parses anew; what was one corpus stays one.
+    study(one=1, three=2)
+    assert {job for job in project.jobs() if job.startswith(("shard", "corpus"))} == {
+        "shard dataset=three, shard=1of2",
+        "shard dataset=three, shard=2of2",
+        "corpus dataset=three",
+    }

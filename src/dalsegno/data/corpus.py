@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dalsegno.data.labels import path_labels, read_labels
-from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_source, sha256
+from dalsegno.data.manifest import COLLECTIONS, SourceFile, included, list_folder, list_paths, list_source, sha256
 from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source
 from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.readers import PARTS, SUFFIXES, WRITERS, format_of, load
-from dalsegno.data.tables import Entry, Reject, commonest, write_rejects
-from dalsegno.data.unpacking import unpack
+from dalsegno.data.tables import Entry, Reject, commonest, read_rejects, write_rejects
+from dalsegno.data.unpacking import names, unpack
 
 SECONDS_A_FILE = 60.0
 MEGABYTES_A_FILE = 2048
@@ -66,18 +66,79 @@ def build(source: Source, max_rejects: float, folder: Path, jobs: int = 2, root:
         build_files(source, files, folder, max_rejects, jobs)
 
 
+def build_shard(source: Source, shard: int, shards: int, folder: Path, jobs: int = 1, root: Path = Path()) -> None:
+    """Write the tables of one of `shards` parts of `source` into `folder`; `join_shards` makes them one corpus.
+
+    Of an archive this part alone is unpacked.
+
+    Args:
+        shard: number of the part, from 0.
+
+    Raises:
+        FileNotFoundError, ValueError: as `build`; how many files may be unreadable is not asked here.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with opened(source, root, Path(folder), lambda files: part_of(files, shard, shards)) as files:
+        _build(source, files, part_of(files, shard, shards), Path(folder), None, jobs)
+
+
+def join_shards(source: Source, shards: Sequence[Path], max_rejects: float, folder: Path) -> None:
+    """Write the corpus of the shards' folders, in the order of their numbers: the bytes that `build` writes.
+
+    Raises:
+        ValueError: as `build`.
+    """
+    rejects: list[Reject] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
+        writer = load(WRITERS[source.modality])(Path(name))
+        before = ""
+        for shard in shards:
+            rejects += read_rejects(shard / "rejects.csv")
+            for entry in writer.stored(shard):
+                if entry.piece <= before:
+                    raise ValueError(
+                        f"the pieces {before!r} and {entry.piece!r} are out of order: rename the file of one"
+                    )
+                before = entry.piece
+                writer.add(entry)
+        writer.close()
+        _finish(source, Path(name), writer.count, rejects, max_rejects, folder)
+
+
+def part_of(files: Sequence[SourceFile], shard: int, shards: int) -> list[SourceFile]:
+    """The files of shard number `shard` (from 0): successive ones in the order of their pieces, so that shards stand in
+    the corpus one after the other."""
+    ordered = sorted(files, key=lambda file: f"{file.piece}#" if file.format in PARTS else file.piece)
+    return ordered[len(files) * shard // shards : len(files) * (shard + 1) // shards]
+
+
 @contextmanager
-def opened(source: Source, root: Path, scratch: Path) -> Iterator[list[SourceFile]]:
-    """The files of `source`; those of an archive lie in a folder within `scratch` until the end of the block."""
+def opened(
+    source: Source,
+    root: Path,
+    scratch: Path,
+    choose: Callable[[list[SourceFile]], list[SourceFile]] | None = None,
+) -> Iterator[list[SourceFile]]:
+    """The files of `source`; those of an archive lie in a folder within `scratch` until the end of the block.
+
+    Args:
+        choose: of all files those that are asked for; the others of an archive are not unpacked.
+    """
     if not isinstance(source, ArchiveSource):
         yield list_source(source, root)
         return
     if source.path is None:
         raise FileNotFoundError("the archive has not been fetched")
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".unpacked-") as place:
-        content = Path(place) / "content"
-        unpack(Path(root) / source.path, content, wanted=lambda path: included(path, source))
-        files = list_folder(content, source)
+        archive, content = Path(root) / source.path, Path(place) / "content"
+        if choose is None:
+            unpack(archive, content, wanted=lambda path: included(path, source))
+            files = list_folder(content, source)
+        else:
+            files = list_paths(content, names(archive), source)
+            wanted = {file.path for file in choose(files)} | ({source.labels.file} if source.labels else set())
+            unpack(archive, content, wanted=wanted.__contains__)
         if not files:
             raise FileNotFoundError(f"the archive {source.path} holds no file of `include` and `exclude`")
         yield files
@@ -85,22 +146,42 @@ def opened(source: Source, root: Path, scratch: Path) -> Iterator[list[SourceFil
 
 def build_files(source: Source, files: Sequence[SourceFile], folder: Path, max_rejects: float, jobs: int = 2) -> None:
     """Like `build`, of the given files of `source`."""
+    _build(source, files, files, Path(folder), max_rejects, jobs)
+
+
+def _build(
+    source: Source,
+    files: Sequence[SourceFile],
+    part: Sequence[SourceFile],
+    folder: Path,
+    max_rejects: float | None,
+    jobs: int,
+) -> None:
+    """Write the tables of the files `part`; all `files` of the source are there for what its labels name."""
     rejects: list[Reject] = []
-    units = _units(source, files, rejects, jobs)
+    units = _units(source, part, rejects, jobs)
     licence = source.licence if isinstance(source, Content) else COLLECTIONS[source.collection].licence
     labels = _labels(source, files)
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
+        partial = Path(name)
         if source.modality == "table":
             tables = [(unit.file, unit.digest) for unit in units]
-            parsed = load(WRITERS["table"])(Path(partial), tables, _options(source), licence, rejects, jobs)
+            parsed = load(WRITERS["table"])(partial, tables, _options(source), licence, rejects, jobs)
         else:
-            parsed = _parse(source, units, labels, licence, rejects, Path(partial), jobs)
-        write_rejects(Path(partial) / "rejects.csv", rejects)
-        _check(source, files, parsed, rejects, max_rejects)
-        for name in CORPUS_FILES[source.modality]:
-            (Path(partial) / name).replace(folder / name)
+            parsed = _parse(source, units, labels, licence, rejects, partial, jobs)
+        _finish(source, partial, parsed, rejects, max_rejects, folder)
+
+
+def _finish(
+    source: Source, partial: Path, parsed: int, rejects: Sequence[Reject], max_rejects: float | None, folder: Path
+) -> None:
+    """Write the rejects, ask whether they are too many (None: not here), and move the tables into `folder`."""
+    write_rejects(partial / "rejects.csv", rejects)
+    if max_rejects is not None:
+        _check(source, parsed, rejects, max_rejects)
+    for name in CORPUS_FILES[source.modality]:
+        (partial / name).replace(folder / name)
 
 
 def _parse(
@@ -209,17 +290,16 @@ def _labels(source: Source, files: Sequence[SourceFile]) -> dict[str, tuple[tupl
     }
 
 
-def _check(source: Source, files: Sequence[SourceFile], parsed: int, rejects: Sequence[Reject], limit: float) -> None:
+def _check(source: Source, parsed: int, rejects: Sequence[Reject], limit: float) -> None:
     unreadable = [reject for reject in rejects if reject.stage != "list"]
     music = parsed + len(unreadable)
     if parsed and len(unreadable) <= limit * music:
         return
     if not music:
-        others = [name for name in SUFFIXES if any(format_of(file.path, name) for file in files)]
+        paths = sorted(reject.path for reject in rejects)
+        others = [name for name in SUFFIXES if any(format_of(path, name) for path in paths)]
         remedy = f"say `modality: {others[0]}`" if others else "correct `path`"
-        raise ValueError(
-            f"none of the {len(files)} files is a {NAMES[source.modality]} (first: {files[0].path}): {remedy}"
-        )
+        raise ValueError(f"none of the {len(paths)} files is a {NAMES[source.modality]} (first: {paths[0]}): {remedy}")
     reasons = commonest(reject.reason for reject in unreadable)[:3]
     told = "; ".join(f"{count} × {reason}" for reason, count in reasons)
     example = min(reject.path for reject in unreadable)

@@ -151,8 +151,6 @@ def build(options: FamilyOptions, corpus: Path, folder: Path) -> None:
     """Write `families.csv` and `pairs.csv` of the corpus folder `corpus` into `folder`."""
     if (Path(corpus) / "notes.parquet").exists():
         tables = Corpus(corpus)
-        # All at once: pieces are held against each other in no order.
-        _ = tables.notes
         pairs = join(tables, options, read_groups(corpus))
         names = [piece["piece"] for piece in tables.pieces]
     else:

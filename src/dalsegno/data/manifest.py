@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -105,9 +105,15 @@ def list_folder(folder: Path, content: Content) -> list[SourceFile]:
     paths = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [Path(parent, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+        paths += [Path(parent, name).relative_to(folder).as_posix() for name in names]
+    return list_paths(folder, paths, content)
+
+
+def list_paths(folder: Path, paths: Iterable[str], content: Content) -> list[SourceFile]:
+    """Like `list_folder`, of the files `paths` below `folder`, whether they are there yet or not."""
     table = content.labels.file if content.labels else None
-    paths = sorted(path for path in paths if included(path, content))
+    seen = (path for path in paths if not any(part.startswith(".") for part in path.split("/")))
+    paths = sorted(path for path in seen if included(path, content))
     formats = {path: None if path == table else content.format or format_of(path, content.modality) for path in paths}
     return _named(folder, formats)
 

@@ -23,7 +23,7 @@ CORPUS_FILES: dict[str, tuple[str, ...]] = {
     "audio": ("pieces.parquet", "labels.parquet", "rejects.csv"),
     "table": ("features.parquet", "pieces.parquet", "labels.parquet", "rejects.csv"),
 }
-"""The files of a corpus folder, by modality."""
+"""The files of a corpus folder or of a shard's, by modality."""
 
 
 class Music21Source(Section):
@@ -202,6 +202,18 @@ class Dataset(Section):
     split: Split = Field(FamilySplit(kind="family"), description="absent: the entry's, or by families")
     families: FamilyOptions = FamilyOptions()
     max_rejects: float = Field(0.5, ge=0, le=1, description="share of unreadable files above which the job fails")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="jobs that parse the files, a part of them each; the corpus is the same in any number",
+    )
+
+    @model_validator(mode="after")
+    def has_files_to_share(self) -> Self:
+        if self.shards > 1 and self.source.modality == "table":
+            raise ValueError("shards: a table of features is read by one job: leave the key out")
+        return self
 
 
 def parse_source(document: dict[str, Any]) -> Source:

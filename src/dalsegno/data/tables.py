@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -125,6 +125,12 @@ def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
         writer.writerows(asdict(reject) for reject in sorted(rejects, key=lambda reject: reject.path))
 
 
+def read_rejects(path: Path) -> list[Reject]:
+    """What `write_rejects` wrote."""
+    with open(path, newline="") as file:
+        return [Reject(**row) for row in csv.DictReader(file)]
+
+
 ROWS_A_GROUP = 1 << 20
 """Notes that are held in memory before they are written."""
 
@@ -181,6 +187,23 @@ class CorpusWriter:
         if self._waiting >= ROWS_A_GROUP:
             self._flush()
 
+    @staticmethod
+    def stored(folder: Path) -> Iterator[Entry[Music]]:
+        """The pieces of a folder that a writer wrote, in its order, as `add` takes them."""
+        corpus = Corpus(folder)
+        keys, labels = (_Marks(Path(folder) / f"{name}.parquet") for name in ("keys", "labels"))
+        for index, row in enumerate(corpus.pieces):
+            notes = corpus.piece(index)
+            music = Music(
+                row["title"],
+                np.stack([notes[name].astype(np.int32) for name in NOTE_COLUMNS], 1),
+                tuple(corpus.meters(index)),
+                tuple(corpus.tempos(index)),
+                tuple(keys.of(index)),
+                tuple(labels.of(index)),
+            )
+            yield Entry(row["piece"], row["source"], row["sha256"], row["licence"], music)
+
     def close(self) -> None:
         """Write what waits and end the files."""
         if self._notes or not self.count:
@@ -191,8 +214,9 @@ class CorpusWriter:
     def _flush(self) -> None:
         columns = np.concatenate([np.zeros((0, 7), np.int64), *self._notes])
         by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
+        # One row group, so that no piece stands in two.
         self._files["notes"].write_table(
-            pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES)
+            pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES), max(len(columns), 1)
         )
         self._notes, self._waiting = [], 0
         for name, rows in self._rows.items():
@@ -219,63 +243,82 @@ def write_corpus(folder: Path, entries: Iterable[Entry[Music]], rejects: Iterabl
     write_rejects(Path(folder) / "rejects.csv", rejects)
 
 
-class Corpus:
-    """A corpus folder, read as numpy columns.
+HELD_GROUPS = 2
+"""Row groups of notes that are held decoded, of `ROWS_A_GROUP` rows and 20 bytes a row."""
 
-    Pieces that are asked for in order are read block by block, in memory that does not grow with the corpus; `notes`
-    reads all of them at once.
+
+class Corpus:
+    """A corpus folder, read as numpy columns; notes are read when they are asked for.
 
     Attributes:
         pieces: one dict a piece, in order.
-        offsets: notes `offsets[i]:offsets[i + 1]` are those of piece i.
+        offsets: `offsets[i]:offsets[i + 1]` are the rows of piece i in the table of notes.
+
+    Raises:
+        ValueError: the tables of notes and of pieces contradict each other.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder = Path(folder)
-        self.pieces: list[dict] = pq.read_table(folder / "pieces.parquet").to_pylist()
-        self.offsets = np.concatenate([[0], np.cumsum([piece["notes"] for piece in self.pieces])]).astype(np.int64)
-        self._file = pq.ParquetFile(folder / "notes.parquet")
-        self._names = [name for name in NOTES.names if name != "piece"]
-        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
-        self._blocks = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._block: tuple[int, dict[str, np.ndarray]] = (-1, {})
-        self._meters = _by_piece(folder / "meters.parquet", len(self.pieces))
-        self._tempos = _by_piece(folder / "tempos.parquet", len(self.pieces))
+        self._folder = Path(folder)
+        self.pieces: list[dict] = pq.read_table(self._folder / "pieces.parquet").to_pylist()
+        self.offsets = np.cumsum([0, *(piece["notes"] for piece in self.pieces)])
+        self._file = pq.ParquetFile(self._folder / "notes.parquet")
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        self._borders = np.cumsum([0, *sizes])
+        if self._borders[-1] != self.offsets[-1]:
+            raise ValueError(f"{folder}: notes.parquet and pieces.parquet count other notes: build the corpus again")
+        self._group = lru_cache(maxsize=HELD_GROUPS)(lambda group: _columns(self._file.read_row_group(group)))
+        self._meters = _Marks(self._folder / "meters.parquet")
+        self._tempos = _Marks(self._folder / "tempos.parquet")
 
     def __len__(self) -> int:
         return len(self.pieces)
 
-    @cached_property
+    @property
     def notes(self) -> dict[str, np.ndarray]:
-        """The note columns of all pieces, sorted by piece."""
+        """All note columns, sorted by piece: memory grows with the corpus."""
         return _columns(self._file.read())
 
     def piece(self, index: int) -> dict[str, np.ndarray]:
-        """The note columns of piece `index`, without the column `piece`."""
-        first, last = self.offsets[index : index + 2].tolist()
-        if "notes" in self.__dict__:
-            return {name: self.notes[name][first:last] for name in self._names}
-        low = max(int(np.searchsorted(self._blocks, first, side="right")) - 1, 0)
-        high = max(int(np.searchsorted(self._blocks, last, side="left")), low + 1)
+        """The note columns of piece `index`, without the column `piece`; fast where pieces are asked for in order."""
+        return self._rows(int(self.offsets[index]), int(self.offsets[index + 1]), NOTE_COLUMNS)
+
+    def blocks(self, rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The corpus in blocks of whole pieces: (number of the first piece, all note columns), `rows` notes at most.
+
+        A piece with more notes is a block of its own.
+        """
+        first = 0
+        while first < len(self):
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + rows, side="right")) - 1
+            last = max(last, first + 1)
+            yield first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
+            first = last
+
+    def _rows(self, first: int, last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
         parts = []
-        for block in range(low, min(high, len(self._blocks) - 1)):
-            if self._block[0] != block:
-                self._block = (block, _columns(self._file.read_row_group(block, self._names)))
-            begin = int(self._blocks[block])
-            rows = slice(max(first - begin, 0), last - begin)
-            parts.append({name: self._block[1][name][rows] for name in self._names})
+        group = int(np.searchsorted(self._borders, first, side="right")) - 1
+        while first < last:
+            begin = int(self._borders[group])
+            columns = self._group(group)
+            parts.append({name: columns[name][first - begin : last - begin] for name in names})
+            first = int(self._borders[group + 1])
+            group += 1
         if len(parts) == 1:
             return parts[0]
-        empty = {name: np.zeros(0, NOTES.field(name).type.to_pandas_dtype()) for name in self._names}
-        return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in self._names}
+        empty = [np.zeros(0, NOTES.field(name).type.to_pandas_dtype()) for name in names]
+        return {
+            name: np.concatenate([none, *(part[name] for part in parts)])
+            for name, none in zip(names, empty, strict=True)
+        }
 
     def meters(self, index: int) -> list[tuple[int, int, int]]:
         """(tick, numerator, denominator) of piece `index`; empty where the source gives no meter."""
-        return self._meters(index)
+        return self._meters.of(index)
 
     def tempos(self, index: int) -> list[tuple[int, float]]:
         """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
-        return self._tempos(index)
+        return self._tempos.of(index)
 
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them.
@@ -283,7 +326,7 @@ class Corpus:
         A mark that is no tempo (0, infinite) counts for nothing.
         """
         end = self.pieces[index]["end"] if end is None else end
-        marks = self._marks(index)
+        marks = self._timed(index)
         total = 0.0
         for (tick, qpm), following in zip(marks, [*(tick for tick, _ in marks[1:]), end], strict=True):
             total += max(0, min(following, end) - tick) / TICKS_PER_QUARTER * 60 / qpm
@@ -291,28 +334,31 @@ class Corpus:
 
     def seconds_at(self, index: int, ticks: np.ndarray) -> np.ndarray:
         """Where ticks of piece `index` lie in seconds from its start; see `seconds`."""
-        marks = np.array(self._marks(index), float)
+        marks = np.array(self._timed(index), float)
         begin, pace = marks[:, 0], 60 / marks[:, 1] / TICKS_PER_QUARTER
         before = np.concatenate([[0.0], np.cumsum(np.diff(begin) * pace[:-1])])
         own = np.searchsorted(begin, ticks, side="right") - 1
         return np.asarray(before[own] + (ticks - begin[own]) * pace[own])
 
-    def _marks(self, index: int) -> list[tuple[int, float]]:
+    def _timed(self, index: int) -> list[tuple[int, float]]:
         own = [(tick, qpm) for tick, qpm in self.tempos(index) if math.isfinite(qpm) and qpm > 0]
         return [(0, DEFAULT_QPM), *own]
 
 
+class _Marks:
+    """The rows of a table of marks, piece by piece, as tuples without their piece."""
+
+    def __init__(self, path: Path) -> None:
+        table = pq.read_table(path)
+        self._piece = table["piece"].to_numpy()
+        self._columns = [table[name] for name in table.column_names if name != "piece"]
+
+    def of(self, index: int) -> list[tuple[Any, ...]]:
+        first, last = np.searchsorted(self._piece, (index, index + 1)).tolist()
+        if first == last:
+            return []
+        return list(zip(*(column.slice(first, last - first).to_pylist() for column in self._columns), strict=True))
+
+
 def _columns(table: pa.Table) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _by_piece(path: Path, pieces: int) -> Callable[[int], list[Any]]:
-    """A function that gives the rows of a piece, without its number."""
-    columns = _columns(pq.read_table(path))
-    offsets = np.searchsorted(columns.pop("piece"), np.arange(pieces + 1))
-
-    def rows(index: int) -> list[Any]:
-        own = slice(offsets[index], offsets[index + 1])
-        return list(zip(*(column[own].tolist() for column in columns.values()), strict=True))
-
-    return rows

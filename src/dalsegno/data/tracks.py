@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,27 @@ class TrackWriter:
     def __init__(self, folder: Path) -> None:
         self._pieces = PieceWriter(folder, PIECES)
 
+    @property
+    def count(self) -> int:
+        """Recordings so far."""
+        return self._pieces.count
+
     def add(self, entry: Entry[Track]) -> None:
         """Append one recording."""
         track = entry.music
         row = {**vars(entry), **vars(track), "seconds": track.frames / track.rate}
         self._pieces.add(row, track.labels)
+
+    @staticmethod
+    def stored(folder: Path) -> Iterator[Entry[Track]]:
+        """The recordings of a folder that a writer wrote, in its order, as `add` takes them."""
+        labels: dict[int, list[tuple[str, str]]] = {}
+        for row in pq.read_table(Path(folder) / "labels.parquet").to_pylist():
+            labels.setdefault(row["piece"], []).append((row["label"], row["value"]))
+        own = [field.name for field in fields(Track) if field.name != "labels"]
+        for index, row in enumerate(pq.read_table(Path(folder) / "pieces.parquet").to_pylist()):
+            track = Track(**{name: row[name] for name in own}, labels=tuple(labels.get(index, ())))
+            yield Entry(row["piece"], row["source"], row["sha256"], row["licence"], track)
 
     def close(self) -> None:
         """End the files."""
