@@ -417,7 +417,7 @@ class Plan:
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
             "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
-            "dataset representation": written(self.study),
+            "dataset representation": list(written(self.study)),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
@@ -427,7 +427,7 @@ class Plan:
             "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
-            "calibrate": written(self.study) if self.runs else [],
+            "calibrate": list(written(self.study)) if self.runs else [],
             "encode": [(name,) for name in self.encoded],
         }
         return [
