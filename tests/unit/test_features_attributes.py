@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pretty_midi
 import pytest
+import symusic
 
 from dalsegno.data.notes import DRUMS, make_notes
 from dalsegno.data.options import parse_source
 from dalsegno.data.tables import Corpus
+from dalsegno.features import registry
 from dalsegno.features.attributes import COLUMNS, windows
 from dalsegno.features.build import build
 from dalsegno.features.loading import FeatureSet
-from dalsegno.features.options import Attributes
-from tests.unit.music import write_corpus
+from dalsegno.features.options import Attributes, parse
+from tests.unit.music import chorale, write_corpus
 from tests.unit.test_features_symbolic import corpus_of
 
 BARS = Attributes(kind="attributes")
@@ -70,6 +73,39 @@ def test_a_bar_in_a_minor_is_a_minor(tmp_path: Path) -> None:
     pitch = [57, 59, 60, 62, 64, 65, 68, 69]
     (bar,) = rows(corpus_of(tmp_path, [make_notes(start=np.arange(8) * 240, duration=[240] * 8, pitch=pitch)]))
     assert (bar["key"], bar["mode"]) == (9, 0)
+
+
+def test_bars_begin_where_pretty_midi_has_its_downbeats(tmp_path: Path) -> None:
+    notes = make_notes(start=[0, 480 * 30], duration=[480] * 2, pitch=[60, 62])
+    meters, tempos = ((0, 3, 4), (480 * 9, 6, 8), (480 * 15, 4, 4)), ((0, 97.0), (480 * 7, 131.0))
+    found = rows(corpus_of(tmp_path, [notes], meters=meters, tempos=tempos))
+    score = symusic.Score(480)
+    score.tracks.append(symusic.Track(notes=[symusic.Note(0, 480, 60, 80), symusic.Note(480 * 30, 480, 62, 80)]))
+    score.time_signatures.extend(symusic.TimeSignature(*meter) for meter in meters)
+    score.tempos.extend(symusic.Tempo(*tempo) for tempo in tempos)
+    score.dump_midi(tmp_path / "a.mid")
+    downbeats = pretty_midi.PrettyMIDI(str(tmp_path / "a.mid")).get_downbeats()
+    assert [row["start"] for row in found] == pytest.approx(downbeats[: len(found)].tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["note_roll", "note_chroma"])
+def test_rolls_and_chroma_are_pretty_midis(kind: str, tmp_path: Path) -> None:
+    from dalsegno.sampling.export import write_midi
+
+    piece = chorale(3)
+    corpus = corpus_of(tmp_path / "c", [piece], tempos=((0, 120.0),))
+    write_midi(tmp_path / "a.mid", piece, 120.0)
+    midi = pretty_midi.PrettyMIDI(str(tmp_path / "a.mid"))
+    theirs = (midi.get_piano_roll if kind == "note_roll" else midi.get_chroma)(fs=20)
+    options = parse({"kind": kind, "rate": 20, "seconds": 10})
+    ((window,),) = registry.load(kind).windows(corpus, [0], options)
+    assert window.values.shape == (200, len(registry.load(kind).columns(options)))
+    assert np.array_equal(window.values, theirs.T[:200])
+    (tmp_path / "c" / "split.csv").write_text("piece,split,family,clean\np000,train,p000,true\n")
+    build(
+        options, parse_source({"kind": "folder", "path": "."}), tmp_path / "c", tmp_path / "c/split.csv", tmp_path / "c"
+    )
+    assert np.array_equal(FeatureSet(tmp_path / "c").values, window.values)
 
 
 def test_attributes_are_a_set_of_features_with_classes_of_the_training_split(tmp_path: Path) -> None:

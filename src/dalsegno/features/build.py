@@ -25,7 +25,7 @@ from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.recordings import located
 from dalsegno.data.tables import PARQUET, Corpus, Reject, write_rejects
 from dalsegno.features import registry
-from dalsegno.features.options import FEATURE_FILES, Attributes, FeatureOptions, Sound, Symbolic
+from dalsegno.features.options import FEATURE_FILES, FeatureOptions, Sound, Written
 from dalsegno.features.windows import Window
 
 SECONDS_A_PIECE = 300.0
@@ -148,7 +148,7 @@ def _called(
 
 
 def _written(
-    options: Symbolic | Attributes, tables: Corpus, used: list[int], rows: list[splits.SplitRow]
+    options: Written, tables: Corpus, used: list[int], rows: list[splits.SplitRow]
 ) -> Iterator[tuple[splits.SplitRow, str, list[Window] | Failure]]:
     """The features of notes, many pieces at once."""
     module = registry.load(options.kind)

@@ -17,6 +17,8 @@ FEATURES: dict[str, str] = {
     "chroma": "dalsegno.features.frames",
     "symbolic": "dalsegno.features.symbolic",
     "attributes": "dalsegno.features.attributes",
+    "note_roll": "dalsegno.features.played",
+    "note_chroma": "dalsegno.features.played",
 }
 
 WINDOWS = "dalsegno.features.windows"
