@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -338,6 +341,35 @@ def test_a_learned_vocabulary_is_shorter_loses_nothing_and_is_the_same_each_time
             state = learned.grammar.next_SxV[state, token]
     if within == "bar":
         assert not any("Bar_None" in name.split(" ")[1:] for name in learned.vocabulary.names)
+
+
+TRAINING = """
+import hashlib, sys
+import numpy as np
+from dalsegno.representations.learned import Symbols
+from dalsegno.representations.options import Learned
+random = np.random.default_rng(0)
+names = ["EOS_None", "Bar_None", *(f"Pitch_{i}" for i in range(60))]
+motifs = [random.integers(2, 62, int(random.integers(2, 7))) for _ in range(80)]
+bars = lambda: [part for _ in range(20) for part in ([1], *(motifs[i % 80] for i in random.zipf(1.5, 4).tolist()))]
+pieces = [np.concatenate([*bars(), [0]]) for _ in range(40)]
+for model in ("bpe", "unigram", "wordpiece"):
+    made = Symbols.train(pieces, names, Learned(model=model, size=300), [1], 0)
+    assert len(made.parts) > 200
+    print(model, hashlib.sha256(made.model.encode()).hexdigest())
+"""
+
+
+def test_two_processes_learn_the_same_bytes_whatever_their_threads_and_hashes() -> None:
+    told = []
+    for seed, threads in (("1", "1"), ("2", "4")):
+        more = {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true"}
+        told.append(
+            subprocess.run(
+                [sys.executable, "-c", TRAINING], env=os.environ | more, capture_output=True, text=True, check=True
+            ).stdout
+        )
+    assert told[0] == told[1] and len(told[0].splitlines()) == 3
 
 
 def test_only_training_pieces_teach(tmp_path: Path) -> None:
