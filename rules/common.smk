@@ -122,6 +122,12 @@ def all_tokens_of(wildcards):
     ]
 
 
+def encoder_of(wildcards):
+    """The encoder of a job's dataset; none where no metric asks for embeddings."""
+    name = dataset_of(wildcards)
+    return [made("encode", "encoder.safetensors", dataset=name)] if name in PLAN.encoded else []
+
+
 def calibration_of(name):
     """A function of the wildcards that gives a file of the calibration behind a run."""
     return lambda wildcards: made(

@@ -1,3 +1,29 @@
+rule encode:
+    """A small encoder of the training pieces, for distances between embeddings."""
+    input:
+        request=request("encode"),
+        corpus=corpus_of,
+        split=split_of,
+    output:
+        encoder=made("encode", "encoder.safetensors"),
+        summary=made("encode", "encoder.json"),
+        record=record("encode"),
+    log:
+        log_file("encode"),
+    conda:
+        "../envs/cpu.yaml"
+    # The number of threads changes the bytes, so it is one unless a profile says otherwise (set-threads).
+    threads: 1
+    params:
+        spec=spec("encode"),
+        code=code("encode"),
+        lock=PLAN.lock,
+        corpus=folder_of("corpus"),
+    shell:
+        "python workflow/scripts/encode.py --request {input.request:q} --corpus {params.corpus:q} "
+        "--split {input.split:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
 rule likelihood:
     """NLL of the validation and test pieces, with intervals, and what each piece added to it."""
     input:
@@ -31,6 +57,7 @@ rule measure:
         notes=made("sample", "notes.parquet"),
         corpus=corpus_of,
         split=split_of,
+        encoder=encoder_of,
     output:
         metrics=made("measure", "metrics.csv"),
         histograms=made("measure", "histograms.json"),
@@ -46,7 +73,7 @@ rule measure:
         corpus=folder_of("corpus"),
     shell:
         "python workflow/scripts/measure.py --request {input.request:q} --notes {input.notes:q} "
-        "--corpus {params.corpus:q} --split {input.split:q} 2>&1 | tee {log:q}"
+        "--corpus {params.corpus:q} --split {input.split:q} --encoder {input.encoder:q} 2>&1 | tee {log:q}"
 
 
 rule control:
@@ -56,6 +83,7 @@ rule control:
         corpus=corpus_of,
         split=split_of,
         tokens=all_tokens_of,
+        encoder=encoder_of,
     output:
         metrics=made("control", "metrics.csv"),
         histograms=made("control", "histograms.json"),
@@ -72,7 +100,8 @@ rule control:
         representations=lambda wildcards, input: str(Path(input.tokens[0]).parents[1]),
     shell:
         "python workflow/scripts/control.py --request {input.request:q} --corpus {params.corpus:q} "
-        "--split {input.split:q} --representations {params.representations:q} 2>&1 | tee {log:q}"
+        "--split {input.split:q} --representations {params.representations:q} --encoder {input.encoder:q} "
+        "2>&1 | tee {log:q}"
 
 
 rule tables:

@@ -22,10 +22,10 @@ from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, 
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.features.registry import FEATURES, WINDOWS
 from dalsegno.metrics.base import HistogramDistance
-from dalsegno.metrics.registry import METRICS, load_metric
+from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
-from dalsegno.study import Run, Study, StudyError, expand, nearest
+from dalsegno.study import Run, Study, StudyError, expand, nearest, written
 from dalsegno.training.options import LOOP
 
 FOLDERS = {
@@ -36,6 +36,7 @@ FOLDERS = {
     "split": "splits/{dataset}",
     "represent": "representations/{dataset}/{representation}",
     "features": "features/{dataset}/{features}",
+    "encode": "encoders/{dataset}",
     "train": "runs/{study}/{run}",
     "likelihood": "likelihood/{study}/{run}",
     "sample": "samples/{study}/{run}/{sampler}",
@@ -49,6 +50,20 @@ FOLDERS = {
     "report": "studies/{study}/report",
 }
 """Where each stage's artifacts and provenance lie, below the results folder; in the order of the DAG."""
+
+DATASET_STAGES = (
+    "shard",
+    "corpus",
+    "families",
+    "split",
+    "represent",
+    "features",
+    "encode",
+    "calibrate",
+    "reference",
+    "control",
+)
+"""The stages whose jobs are made of a dataset's files and of no run."""
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
@@ -120,6 +135,11 @@ class Plan:
         """The datasets that models are trained on."""
         return sorted({run.dataset for run in self.runs.values()})
 
+    @cached_property
+    def encoded(self) -> list[str]:
+        """The datasets whose training pieces an encoder is trained on: where a metric asks for embeddings."""
+        return self.trained if needs_encoder(self.study.metrics) else []
+
     def of_modality(self, modality: str) -> list[str]:
         """The datasets whose corpus is of one kind: notes, audio or table."""
         return [name for name in self.datasets if self.study.datasets[name].source.modality == modality]
@@ -158,14 +178,8 @@ class Plan:
         return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
-        """The representations that a dataset is written in; all of the study where it is of data alone."""
-        return [one for name, one in self._pairs() if name == dataset]
-
-    def _pairs(self) -> list[tuple[str, str]]:
-        """Every dataset and representation that the dataset is written in."""
-        if not self.study.models:
-            return [(name, one) for name in self.of_modality("notes") for one in sorted(self.study.representations)]
-        return sorted({(run.dataset, run.representation) for run in self.runs.values()})
+        """The representations that a dataset is written in."""
+        return [one for name, one in written(self.study) if name == dataset]
 
     @property
     def references(self) -> int:
@@ -199,17 +213,7 @@ class Plan:
             return {"stage": stage} | (
                 {"sha256": archive.sha256} if archive.sha256 else {"addresses": archive.addresses}
             )
-        if stage in (
-            "shard",
-            "corpus",
-            "families",
-            "split",
-            "represent",
-            "features",
-            "calibrate",
-            "reference",
-            "control",
-        ):
+        if stage in DATASET_STAGES:
             name = wildcards["dataset"]
             dataset = study.datasets[name]
             # Files count by content; where they lie does not.
@@ -234,6 +238,8 @@ class Plan:
                 spec["representation"] = _dump(study.representations[wildcards["representation"]])
             if stage == "features":
                 spec["features"] = study.features[wildcards["features"]].model_dump(mode="json", exclude={"datasets"})
+            if stage == "encode":
+                spec["encoder"] = _dump(study.encoder)
             if stage == "calibrate":
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
@@ -249,6 +255,8 @@ class Plan:
                 count = max((s.count for s in samplers), default=4)
                 spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation), "count": count}
                 spec["representations"] = {one: _dump(study.representations[one]) for one in self.represented(name)}
+                if self.encoded:
+                    spec["encoder"] = _dump(study.encoder)
             return spec
         run = self.runs[wildcards["run"]]
         spec = self.spec("represent", dataset=run.dataset, representation=run.representation) | {
@@ -280,6 +288,8 @@ class Plan:
         spec |= {"metrics": study.metrics, "evaluation": _dump(study.evaluation)}
         if study.sweep and wildcards["sampler"] in study.swept:
             spec["criterion"] = study.sweep.criterion
+        if self.encoded:
+            spec["encoder"] = _dump(study.encoder)
         return spec
 
     def code(self, stage: str, **wildcards: str) -> dict[str, str]:
@@ -407,7 +417,7 @@ class Plan:
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
             "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
-            "dataset representation": list(self._pairs()),
+            "dataset representation": list(written(self.study)),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
@@ -417,7 +427,8 @@ class Plan:
             "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
-            "calibrate": list(self._pairs()) if self.runs else [],
+            "calibrate": list(written(self.study)) if self.runs else [],
+            "encode": [(name,) for name in self.encoded],
         }
         return [
             Job(stage, tuple(zip(_names(stage), values, strict=True)))
@@ -473,6 +484,12 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
                 told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
                 lines.append(f"models.{name}.config.{key}: {told}")
         closed_form = not hasattr(family, "Network")
+        if closed_form:
+            lines += [
+                f"models.{name}.augmentation.{key}: what is fitted in closed form is varied by transpose alone"
+                for key in ("velocity", "tempo", "voice_dropout")
+                if getattr(model.augmentation, key)
+            ]
         if closed_form and model.training is not None:
             lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
         if not closed_form and model.training is None:
@@ -505,10 +522,24 @@ def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
             lines.append(f"{where}: the family {model.family!r} {told}")
         if model.augmentation.transpose and not options.transposes:
             lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        lines += [
+            f"{where}: {told}; leave out augmentation.{key}"
+            for key, told in _lacking(options).items()
+            if getattr(model.augmentation, key)
+        ]
         prompted = {s for run in runs if run.representation == representation for s in run.samplers}
         if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
             lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
     return lines
+
+
+def _lacking(options: Any) -> dict[str, str]:
+    """What the symbols of a representation cannot be varied by, with the reason."""
+    levels = {"velocity": getattr(options, "velocities", 1) > 1, "tempo": getattr(options, "tempos", 0) > 0}
+    lacking = {key: f"it has no {key} levels" for key, able in levels.items() if not able or not options.transposes}
+    if options.layout != "voices":
+        lacking["voice_dropout"] = "its steps are no voices"
+    return lacking
 
 
 def _names(stage: str) -> list[str]:

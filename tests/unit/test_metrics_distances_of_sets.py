@@ -9,7 +9,7 @@ from scipy import stats
 from dalsegno.metrics import densities, mgeval
 from dalsegno.metrics.features import FEATURES, Space, features
 from dalsegno.metrics.registry import METRICS, load_metric
-from dalsegno.metrics.sets import FRECHET_FLOOR, SetMetric, frechet_distance
+from dalsegno.metrics.sets import SetMetric, frechet_distance
 from tests.unit.music import chorale
 
 D = len(FEATURES)
@@ -73,7 +73,7 @@ def test_frechet_by_hand_and_never_alone() -> None:
     assert value("frechet_distance", REAL) == pytest.approx(0, abs=1e-9)
     wider = REAL.mean(axis=0) + 3 * (REAL - REAL.mean(axis=0))
     assert value("frechet_distance", wider) == pytest.approx(4 * np.trace(np.cov(REAL, rowvar=False)))
-    few = frechet_distance.estimate(OTHER[: FRECHET_FLOOR - 1], REAL)
+    few = frechet_distance.estimate(OTHER[:23], REAL)
     assert np.isnan([few.value, few.low, few.high]).all() and few.note == "undefined: 23 pieces, needs 24"
     assert "held-out pieces" in frechet_distance.estimate(OTHER, REAL[:10]).note
     told = frechet_distance.estimate(OTHER, REAL, seed=3)
@@ -112,13 +112,14 @@ def test_real_beats_moved(name: str) -> None:
 def test_few_pieces_are_refused_with_a_reason_and_intervals_stay_in_range(name: str) -> None:
     metric = load_metric(name)
     assert isinstance(metric, SetMetric)
-    for n in (0, metric.floor - 1):
-        assert metric.estimate(OTHER[:n], REAL).note == f"undefined: {n} pieces, needs {metric.floor}"
+    floor, _ = metric.floors(D)
+    for n in (0, floor - 1):
+        assert metric.estimate(OTHER[:n], REAL).note == f"undefined: {n} pieces, needs {floor}"
         assert metric.drawn(OTHER[:n], REAL, 10, 0).note.startswith("undefined")
-    least = metric.estimate(OTHER[: metric.floor], REAL)
+    least = metric.estimate(OTHER[:floor], REAL)
     assert np.isfinite(least.value) and np.isnan(least.low)
     # Densities cost a hundredth of a second each.
-    whole = metric.estimate(OTHER[: max(8, metric.floor + 2)], REAL)
+    whole = metric.estimate(OTHER[: max(8, floor + 2)], REAL)
     assert metric.lowest <= whole.low <= whole.value <= whole.high <= metric.highest
     band = replace(metric, draws=5).drawn(OTHER, REAL, 30, seed=0)
     assert band.low <= band.value <= band.high and band.n == 30

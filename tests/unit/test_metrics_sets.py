@@ -15,8 +15,8 @@ from dalsegno.representations.options import Voices
 from dalsegno.representations.packing import pack
 from tests.unit.music import chorale, write_corpus
 
-# Densities are slow, and have tests of their own.
-SLOW = ("overlap_area", "feature_kl", "intra_inter")
+# Densities are slow, embeddings want an encoder: they have tests of their own.
+SLOW = ("overlap_area", "feature_kl", "intra_inter", "embedding")
 QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 IDENTITY = Identity(study="s", dataset="d", run="r", representation="v", model="m", seed="0", sampler="plain")
 

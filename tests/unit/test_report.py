@@ -45,8 +45,8 @@ from tests.unit.music import chorale, write_corpus
 CATALOG = Path(__file__).parents[2] / catalog.FOLDER
 
 EMPTY = make_notes(start=[], duration=[], pitch=[])
-# Densities are slow, and have tests of their own.
-SLOW = ("precision", "recall", "set_similarity", "overlap_area", "feature_kl", "intra_inter")
+# Densities are slow, embeddings want an encoder: they have tests of their own.
+SLOW = ("precision", "recall", "set_similarity", "overlap_area", "feature_kl", "intra_inter", "embedding")
 QUICK = [name for name in METRICS if not name.startswith(SLOW)]
 NLL = {"gru": 0.5, "ngram": 0.9}
 
@@ -143,7 +143,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
     (packed / "rejects.csv").write_text("path,sha256,stage,reason\n")
     counts = dict.fromkeys(fidelity.COUNTS, 0) | {"pieces": 1, "exact": 1, "notes": 81, "kept": 80, "onsets": 72}
-    card = fidelity.card([counts], [64], 47, "grid lines")
+    card = fidelity.card(counts, [64], 47, "grid lines")
     (packed / "fidelity.json").write_text(json.dumps(card))
     references = root / "references"
     references.mkdir()

@@ -41,8 +41,9 @@ STUDY = {
         "free": {"count": 2, "bars": 3},
         "continued": {"count": 2, "bars": 3, "prompt_bars": 1, "temperature": 0.9},
     },
-    "metrics": ["scale_consistency", "note_density"],
+    "metrics": ["scale_consistency", "note_density", "embedding_frechet_distance"],
     "evaluation": {"resamples": 100},
+    "encoder": {"dimensions": 2, "hidden": 8, "steps": 5, "batch_size": 4},
     "runs": [
         {"representations": ["voices"]},
         {"representations": ["remi"], "models": ["lstm"], "seeds": [0], "samplers": ["free"]},

@@ -25,6 +25,7 @@ DATASET = {
     "families dataset=tunes",
     "split dataset=tunes",
     "reference dataset=tunes",
+    "encode dataset=tunes",
     "control dataset=tunes",
 }
 
@@ -112,6 +113,14 @@ EDITS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "one metric more": (
         studied(lambda s: s["metrics"].append("pitch_range")),
         measured(RUNS) | {"control dataset=tunes"} | END,
+    ),
+    "the encoder": (
+        studied(lambda s: s["encoder"].update(seed=1)),
+        {"encode dataset=tunes", "control dataset=tunes"} | measured(RUNS) | END,
+    ),
+    "encoder code": (
+        appended("src/dalsegno/embedding/fitting.py", CODE),
+        {"encode dataset=tunes", "control dataset=tunes"} | measured(RUNS) | END,
     ),
     "sampler temperature": (
         studied(lambda s: s["samplers"]["continued"].update(temperature=0.8)),

@@ -10,8 +10,16 @@ from dalsegno.data.notes import TICKS_PER_BAR, Notes, read_notes, read_piece_ids
 
 def read_excerpts(corpus: Path, split: Path, bars: int) -> dict[str, list[Notes]]:
     """The first `bars` bars (of four quarters) of every piece, by split, in the corpus's order."""
+    return _by_split(read_notes(Path(corpus) / "notes.parquet").excerpt(bars * TICKS_PER_BAR), corpus, split)
+
+
+def read_whole(corpus: Path, split: Path) -> dict[str, list[Notes]]:
+    """Every piece of `read_excerpts` from beginning to end."""
+    return _by_split(read_notes(Path(corpus) / "notes.parquet"), corpus, split)
+
+
+def _by_split(notes: Notes, corpus: Path, split: Path) -> dict[str, list[Notes]]:
     split_of = _column(split, "split")
-    notes = read_notes(Path(corpus) / "notes.parquet").excerpt(bars * TICKS_PER_BAR)
     ids = read_piece_ids(corpus)
     excerpts: dict[str, list[Notes]] = {"train": [], "valid": [], "test": []}
     for piece, view in zip(ids, notes.pieces(range(len(ids))), strict=True):

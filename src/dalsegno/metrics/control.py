@@ -16,8 +16,7 @@ from dalsegno.data.excerpts import read_excerpts, read_families
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
-from dalsegno.metrics.features import Space
-from dalsegno.metrics.measure import Histograms, histogram, piece_estimate
+from dalsegno.metrics.measure import Histograms, histogram, piece_estimate, spaces
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from dalsegno.metrics.rows import Identity, Row
@@ -59,11 +58,12 @@ def control(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
     packed: Mapping[str, Path] | None = None,
+    encoder: Path | None = None,
 ) -> tuple[list[Row], Histograms]:
     """Measure the controls of one dataset.
 
     Args:
-        corpus, split, metrics, bars, resamples: as for `dalsegno.metrics.measure.measure`.
+        corpus, split, metrics, bars, resamples, encoder: as for `dalsegno.metrics.measure.measure`.
         count: samples a run, the size of the sets whose distance is taken.
         packed: representation -> folder of packed tokens, for what held-out music is once written in tokens.
 
@@ -90,19 +90,18 @@ def control(
 
     rows: list[Row] = []
     loaded = {name: load_metric(name) for name in metrics}
-    with_sets = any(isinstance(metric, SetMetric) for metric in loaded.values())
-    space = Space(excerpts["train"] if with_sets else [])
-    reference = space.points(excerpts["test"] if with_sets else [])
+    places = spaces(loaded.values(), excerpts["train"], encoder)
+    reference = {name: space.points(excerpts["test"]) for name, space in places.items()}
 
     def evaluate(identity: Identity, own: Sequence[Notes], other: list[Notes], own_families: list[str]) -> None:
         own = Pieces.of(own)
-        pool = space.points(other if with_sets else [])
+        pool = {name: space.points(other) for name, space in places.items()}
         for name, metric in loaded.items():
             if isinstance(metric, PieceMetric):
                 estimate = piece_estimate(metric, own, resamples, seed, own_families)
                 split_name = "train" if identity.model == "train" else "test"
             elif isinstance(metric, SetMetric):
-                estimate = metric.drawn(pool, reference, count, seed)
+                estimate = metric.drawn(pool[metric.space], reference[metric.space], count, seed)
                 split_name = "test"
             else:
                 estimate = drawn_distance(metric, other, excerpts["test"], count, resamples, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import Notes, read_notes
+from dalsegno.embedding.encoder import Encoder
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
 from dalsegno.metrics.features import Space
@@ -33,6 +34,7 @@ def measure(
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
     criterion: Sequence[str] = (),
+    encoder: Path | None = None,
 ) -> tuple[list[Row], Histograms]:
     """Measure the samples of one run and sampler.
 
@@ -45,6 +47,7 @@ def measure(
         bars: length of the samples; held-out pieces are cut to it.
         resamples: of the bootstrap over samples.
         criterion: distances that are taken to the validation pieces, too: by them a decoding is chosen.
+        encoder: `encoder.safetensors` of the dataset, for metrics that ask for embeddings.
 
     Returns:
         One row a metric (distances are to the split `test`), one a distance of `criterion` (split `valid`), and the
@@ -57,17 +60,17 @@ def measure(
     excerpts = read_excerpts(corpus, split, bars)
     held_out = excerpts["test"]
     loaded = {name: load_metric(name) for name in metrics}
-    points: list[np.ndarray] = []
-    if any(isinstance(metric, SetMetric) for metric in loaded.values()):
-        space = Space(excerpts["train"])
-        points = [space.points(pieces), space.points(held_out)]
+    points = {
+        name: (space.points(pieces), space.points(held_out))
+        for name, space in spaces(loaded.values(), excerpts["train"], encoder).items()
+    }
     rows = []
     histograms: Histograms = {}
     for name, metric in loaded.items():
         if isinstance(metric, PieceMetric):
             rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
         elif isinstance(metric, SetMetric):
-            rows.append(identity.row(name, metric.unit, metric.estimate(points[0], points[1], seed), split="test"))
+            rows.append(identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed), split="test"))
         else:
             estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
@@ -78,6 +81,25 @@ def measure(
         estimate = distance_estimate(metric, pieces, excerpts["valid"], resamples, seed)
         rows.append(identity.row(name, metric.unit, estimate, split="valid"))
     return rows, histograms
+
+
+def spaces(
+    metrics: Iterable[PieceMetric | HistogramDistance | SetMetric], train: Sequence[Notes], encoder: Path | None
+) -> dict[str, Space | Encoder]:
+    """What makes points of pieces, for each kind of points that the metrics ask for.
+
+    Raises:
+        ValueError: a metric asks for embeddings, and there is no encoder.
+    """
+    asked = {metric.space for metric in metrics if isinstance(metric, SetMetric)}
+    if "embeddings" in asked and encoder is None:
+        raise ValueError("a metric asks for embeddings: name the encoder of the dataset")
+    made: dict[str, Space | Encoder] = {}
+    if "features" in asked:
+        made["features"] = Space(train)
+    if "embeddings" in asked and encoder is not None:
+        made["embeddings"] = Encoder.load(encoder)
+    return made
 
 
 def piece_estimate(

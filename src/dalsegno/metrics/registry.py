@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
@@ -80,6 +81,7 @@ METRICS: dict[str, str] = {
     "interval_size_compat": "dalsegno.metrics.compat:interval_size_compat",
     "inter_onset_interval_compat": "dalsegno.metrics.compat:inter_onset_interval_compat",
     "frechet_distance": "dalsegno.metrics.sets:frechet_distance",
+    "embedding_frechet_distance": "dalsegno.metrics.sets:embedding_frechet_distance",
     "precision": "dalsegno.metrics.sets:precision",
     "recall": "dalsegno.metrics.sets:recall",
     "density": "dalsegno.metrics.sets:density",
@@ -94,6 +96,12 @@ METRICS: dict[str, str] = {
     "intra_inter_kl_compat": "dalsegno.metrics.mgeval:intra_inter_kl_compat",
     "intra_inter_overlap_compat": "dalsegno.metrics.mgeval:intra_inter_overlap_compat",
 }
+
+
+def needs_encoder(names: Iterable[str]) -> bool:
+    """Whether any of the metrics asks for embeddings."""
+    loaded = (load_metric(name) for name in names)
+    return any(isinstance(metric, SetMetric) and metric.space == "embeddings" for metric in loaded)
 
 
 def load_metric(name: str) -> PieceMetric | HistogramDistance | SetMetric:

@@ -1,4 +1,4 @@
-"""Numbers of two sets of pieces, each piece a point of `dalsegno.metrics.features.Space`.
+"""Numbers of two sets of pieces, each piece a point: of `dalsegno.metrics.features.Space`, or an embedding.
 
 All depend on how many pieces the sets hold, so read them beside the controls, which are drawn to the same number, and
 never without `n`. Below a floor they are refused: undefined, with the reason in the row's note.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -15,7 +16,6 @@ from scipy.spatial.distance import cdist, pdist
 
 from dalsegno.metrics import densities
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
-from dalsegno.metrics.features import FEATURES
 
 GROUPS = 100
 NULL_HALVES = 20
@@ -32,6 +32,8 @@ class SetMetric:
         against: from `reference_MxD` to a function of `own_NxD` that gives the number.
         unit: unit of the number.
         floor, reference_floor: fewest pieces of either set that the number is given for.
+        a_dimension: fewest pieces of either set a dimension of the points, where that is more.
+        space: what points are: symbolic features, or embeddings of the study's encoder (`dalsegno.embedding`).
         lowest, highest: the numbers' range, at which intervals are cut.
         draws: sets that are drawn for the band of a control.
         jackknife: whether the interval of a set of samples is taken; it costs as many evaluations as pieces.
@@ -47,13 +49,21 @@ class SetMetric:
     draws: int = 200
     jackknife: bool = True
     halves: bool = False
+    a_dimension: int = 0
+    space: Literal["features", "embeddings"] = "features"
 
-    def refused(self, own: int, reference: int) -> str:
+    def floors(self, dimensions: int) -> tuple[int, int]:
+        """Fewest pieces of the set, and of the reference, for points of so many dimensions."""
+        least = self.a_dimension * dimensions
+        return max(self.floor, least), max(self.reference_floor, least)
+
+    def refused(self, own: int, reference: int, dimensions: int) -> str:
         """Why the number is not given for sets of these sizes; empty where it is."""
-        if own < self.floor:
-            return f"undefined: {own} pieces, needs {self.floor}"
-        if reference < self.reference_floor:
-            return f"undefined: {reference} held-out pieces, needs {self.reference_floor}"
+        floor, reference_floor = self.floors(dimensions)
+        if own < floor:
+            return f"undefined: {own} pieces, needs {floor}"
+        if reference < reference_floor:
+            return f"undefined: {reference} held-out pieces, needs {reference_floor}"
         return ""
 
     def estimate(self, own_NxD: np.ndarray, reference_MxD: np.ndarray, seed: int = 0) -> Estimate:
@@ -63,13 +73,13 @@ class SetMetric:
         a piece beside its twin, and what counts neighbours breaks.
         """
         n = len(own_NxD)
-        if reason := self.refused(n, len(reference_MxD)):
+        if reason := self.refused(n, *reference_MxD.shape):
             return Estimate(np.nan, np.nan, np.nan, n, reason)
         compare = self.against(reference_MxD)
         value = compare(own_NxD)
         low = high = np.nan
         groups = np.array_split(np.arange(n), min(n, GROUPS))
-        if self.jackknife and n > self.floor and n > 2:
+        if self.jackknife and n > self.floors(own_NxD.shape[1])[0] and n > 2:
             left = np.array([compare(np.delete(own_NxD, group, axis=0)) for group in groups])
             g = len(left)
             error = np.sqrt((g - 1) / g * ((left - left.mean()) ** 2).sum())
@@ -80,7 +90,7 @@ class SetMetric:
     def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
         """Mean over sets of `count` pieces drawn without replacement, and the central 95 % of them."""
         size = min(count, len(pool_PxD))
-        if reason := self.refused(size, len(reference_MxD)):
+        if reason := self.refused(size, *reference_MxD.shape):
             return Estimate(np.nan, np.nan, np.nan, size, reason)
         compare = self.against(reference_MxD)
         random = np.random.default_rng(seed)
@@ -90,7 +100,7 @@ class SetMetric:
 
     def _null(self, reference_MxD: np.ndarray, seed: int) -> str:
         half = len(reference_MxD) // 2
-        if self.refused(half, half):
+        if self.refused(half, half, reference_MxD.shape[1]):
             return f"two halves of held-out music are too small for a null: {half} pieces each"
         random = np.random.default_rng(seed)
         orders = [random.permutation(len(reference_MxD)) for _ in range(NULL_HALVES)]
@@ -161,13 +171,22 @@ def each_feature(compare: OneFeature) -> Callable[[np.ndarray], Comparison]:
 
 PRECISION_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
-FRECHET_FLOOR = 2 * len(FEATURES)
+PIECES_A_DIMENSION = 2
 
-frechet_distance = SetMetric(_frechet, "squared deviations", FRECHET_FLOOR, FRECHET_FLOOR, halves=True)
+frechet_distance = SetMetric(_frechet, "squared deviations", halves=True, a_dimension=PIECES_A_DIMENSION)
 """Squared Fréchet distance between Gaussians fitted to both sets of features (Dowson and Landau 1982; Heusel 2017).
 
 Biased upwards by about D squared over n: two halves of one music are far from 0. So it is refused below two pieces a
 feature in either set, and each value has that of two halves of held-out music beside it.
+"""
+
+embedding_frechet_distance = SetMetric(
+    _frechet, "squared deviations", halves=True, a_dimension=PIECES_A_DIMENSION, space="embeddings"
+)
+"""The same between embeddings of an encoder that the study trains on the training pieces (`dalsegno.embedding`).
+
+It hears what no list of features names, and means nothing beside a figure of another study: another encoder, another
+scale. Compare with the controls, and with the two halves that its note gives. As for features, small sets are refused.
 """
 
 precision = SetMetric(_precision, "share of pieces", 1, PRECISION_NEIGHBOURS + 1, highest=1.0)
