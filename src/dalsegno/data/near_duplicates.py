@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from rensa import RMinHash
@@ -129,7 +130,11 @@ class Tonal:
         folder: an empty folder for them.
     """
 
-    COLUMNS = {"onset": np.dtype(np.int32), "pitch": np.dtype(np.int16), "track": np.dtype(np.int16)}
+    COLUMNS: ClassVar[dict[str, np.dtype[Any]]] = {
+        "onset": np.dtype(np.int32),
+        "pitch": np.dtype(np.int16),
+        "track": np.dtype(np.int16),
+    }
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -240,13 +245,13 @@ def candidates(signatures: np.ndarray, resemblance: float) -> np.ndarray:
         first, second = signatures[:, column], signatures[:, (column + 1) % PERMUTATIONS]
         order = np.lexsort((second, first))
         key = first[order]
-        pairs = []
+        meetings = []
         for step in range(1, NEIGHBOURS + 1):
             same = np.flatnonzero(key[step:] == key[: len(key) - step])
             one, other = order[same], order[same + step]
-            pairs.append(np.minimum(one, other) * len(rows) + np.maximum(one, other))
+            meetings.append(np.minimum(one, other) * len(rows) + np.maximum(one, other))
         # What resembles each other meets in many columns, and is compared once.
-        fresh = _distinct(np.concatenate(pairs))
+        fresh = _distinct(np.concatenate(meetings))
         at = np.minimum(np.searchsorted(met, fresh), len(met) - 1)
         fresh = fresh[met[at] != fresh] if len(met) else fresh
         alike = np.zeros(len(fresh), np.float32)
