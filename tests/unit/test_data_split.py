@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dalsegno.data import families, melodies, split
 from dalsegno.data.manifest import list_source
 from dalsegno.data.notes import DRUMS
-from dalsegno.data.options import FamilyOptions, FamilySplit, Music21Source, Split, TableSplit
+from dalsegno.data.options import FamilyOptions, FamilySplit, Music21Source, RandomSplit, Split, TableSplit
 from dalsegno.data.tables import NOTE_COLUMNS, Entry, Music, write_corpus
 
 JSB = Path(__file__).parents[2] / "config" / "splits" / "jsb.csv"
@@ -137,6 +137,47 @@ def test_families_never_cross_and_no_split_is_empty(labels: list[int], valid: fl
     sides = {(f, name) for f, name in zip(labels, assigned, strict=True)}
     assert len(sides) == len(set(labels))
     assert assigned == split.by_family(family, valid, test, seed)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["reel", "jig", "waltz"])), min_size=12, max_size=120),
+    st.floats(0.05, 0.3),
+    st.integers(0, 3),
+)
+def test_strata_divide_families_and_never_cut_them(pieces: list[tuple[int, str]], share: float, seed: int) -> None:
+    family = np.array([one for one, _ in pieces])
+    assume(len(np.unique(family)) >= 3)
+    assigned = split.by_family(family, share, share, seed, [label for _, label in pieces])
+    assert set(assigned) == {"train", "valid", "test"}
+    assert len({*zip(family.tolist(), assigned, strict=True)}) == len(np.unique(family))
+    # Never more than the share, unless the smallest family alone is larger.
+    most = max(round(share * len(pieces)), int(np.bincount(family)[np.unique(family)].max()), 1)
+    assert all(assigned.count(name) <= most for name in ("valid", "test"))
+
+
+@given(st.lists(st.integers(0, 30), min_size=10, max_size=80), st.floats(0.05, 0.3), st.integers(0, 3))
+def test_random_splits_share_their_test_pieces_and_one_holds_no_relatives(
+    labels: list[int], share: float, seed: int
+) -> None:
+    family = np.array(labels)
+
+    def drawn(train: str) -> np.ndarray:
+        return np.array(
+            split.at_random(family, RandomSplit(kind="random", valid=share, test=share, seed=seed, train=train))
+        )
+
+    everything = drawn("all")
+    held = np.isin(everything, ("valid", "test"))
+    apart = ~held & ~np.isin(family, family[held])
+    if not apart.any():
+        with pytest.raises(ValueError, match="every piece has a relative"):
+            drawn("without_relatives")
+        return
+    clean, many = drawn("without_relatives"), drawn("as_many")
+    assert np.array_equal(clean == "train", apart)
+    for other in (clean, many):
+        assert np.array_equal(other[held], everything[held])
+    assert (many == "train").sum() == apart.sum() and not (held & (many == "train")).any()
 
 
 def test_the_table_says_the_split_and_relatives_in_train_are_not_clean(tmp_path: Path) -> None:

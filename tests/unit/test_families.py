@@ -229,6 +229,24 @@ def test_drums_make_no_phrases(tunes: list[Columns], tmp_path: Path) -> None:
     assert not near_duplicates.signatures(phrases).any()
 
 
+def test_candidates_are_those_that_resemble_each_other() -> None:
+    random = np.random.default_rng(0)
+    signatures = random.integers(1, 1 << 32, (300, near_duplicates.PERMUTATIONS), dtype=np.uint32)
+    # Ten of a kind, a pair that shares every eighth column, a piece without phrases.
+    for one in range(11, 20):
+        signatures[one, :128] = signatures[10, :128]
+    signatures[200, ::8] = signatures[100, ::8]
+    signatures[250] = 0
+    pairs = near_duplicates.candidates(signatures, 0.1)
+    assert [100, 200] in pairs.tolist()
+    assert {*pairs.ravel().tolist()} == {*range(10, 20), 100, 200}
+    kind = pairs[pairs[:, 1] < 20]
+    assert len(np.unique(families.components(300, kind)[10:20])) == 1
+    assert np.bincount(kind[:, 0]).max() <= 9 and len(kind) <= 45
+    assert [100, 200] not in near_duplicates.candidates(signatures, 0.2).tolist()
+    assert len(near_duplicates.candidates(signatures[:0], 0.1)) == 0
+
+
 def test_families_do_not_depend_on_blocks(tunes: list[Columns], monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(5)
     pieces = [*tunes[:12], *(thinned(piece, random) for piece in tunes[:6]), transposed(tunes[7], random), tunes[8]]
