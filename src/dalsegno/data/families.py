@@ -46,7 +46,7 @@ class Pair:
 
     Attributes:
         piece, other: ids; of three copies each later one is joined to the first.
-        kind: one of `KINDS`.
+        kind: one of `options.FAMILY_KINDS`.
         score: share of the shorter piece that agrees beyond chance (`near`), 1 (`exact`, `transposed`), else empty.
         detail: shift in semitones and ratio of pace, or the group's name.
     """
@@ -59,7 +59,6 @@ class Pair:
 
 
 FILES = ("families.csv", "pairs.csv")
-KINDS = ("exact", "transposed", "voice", "near", "melody", "group")
 
 
 def build(options: FamilyOptions, corpus: Path, folder: Path) -> None:
