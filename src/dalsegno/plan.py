@@ -25,7 +25,7 @@ from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
-from dalsegno.study import Run, Study, StudyError, expand, nearest
+from dalsegno.study import Run, Study, StudyError, expand, nearest, written
 from dalsegno.training.options import LOOP
 
 FOLDERS = {
@@ -178,14 +178,8 @@ class Plan:
         return [replace(row, model=name).name for name in self.families[row.model].get("members", [])]
 
     def represented(self, dataset: str) -> list[str]:
-        """The representations that a dataset is written in; all of the study where it is of data alone."""
-        return [one for name, one in self._pairs() if name == dataset]
-
-    def _pairs(self) -> list[tuple[str, str]]:
-        """Every dataset and representation that the dataset is written in."""
-        if not self.study.models:
-            return [(name, one) for name in self.of_modality("notes") for one in sorted(self.study.representations)]
-        return sorted({(run.dataset, run.representation) for run in self.runs.values()})
+        """The representations that a dataset is written in."""
+        return [one for name, one in written(self.study) if name == dataset]
 
     @property
     def references(self) -> int:
@@ -423,7 +417,7 @@ class Plan:
         rows: dict[str, list[tuple[str, ...]]] = {
             "dataset": [(name,) for name in self.datasets],
             "dataset shard": [(name, shard) for name in self.datasets for shard in self.shards(name)],
-            "dataset representation": list(self._pairs()),
+            "dataset representation": list(written(self.study)),
             "dataset features": list(self.featured),
             "run": [(name,) for name in self.runs],
             "run sampler": list(self.sampled),
@@ -433,7 +427,7 @@ class Plan:
             "fetch": [(name,) for name in self.datasets if _fetched(self.study.datasets[name].source)],
             "reference": [(name,) for name in self.trained],
             "control": [(name,) for name in self.trained],
-            "calibrate": list(self._pairs()) if self.runs else [],
+            "calibrate": list(written(self.study)) if self.runs else [],
             "encode": [(name,) for name in self.encoded],
         }
         return [
@@ -490,6 +484,12 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
                 told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
                 lines.append(f"models.{name}.config.{key}: {told}")
         closed_form = not hasattr(family, "Network")
+        if closed_form:
+            lines += [
+                f"models.{name}.augmentation.{key}: what is fitted in closed form is varied by transpose alone"
+                for key in ("velocity", "tempo", "voice_dropout")
+                if getattr(model.augmentation, key)
+            ]
         if closed_form and model.training is not None:
             lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
         if not closed_form and model.training is None:
@@ -522,10 +522,24 @@ def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
             lines.append(f"{where}: the family {model.family!r} {told}")
         if model.augmentation.transpose and not options.transposes:
             lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        lines += [
+            f"{where}: {told}; leave out augmentation.{key}"
+            for key, told in _lacking(options).items()
+            if getattr(model.augmentation, key)
+        ]
         prompted = {s for run in runs if run.representation == representation for s in run.samplers}
         if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
             lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
     return lines
+
+
+def _lacking(options: Any) -> dict[str, str]:
+    """What the symbols of a representation cannot be varied by, with the reason."""
+    levels = {"velocity": getattr(options, "velocities", 1) > 1, "tempo": getattr(options, "tempos", 0) > 0}
+    lacking = {key: f"it has no {key} levels" for key, able in levels.items() if not able or not options.transposes}
+    if options.layout != "voices":
+        lacking["voice_dropout"] = "its steps are no voices"
+    return lacking
 
 
 def _names(stage: str) -> list[str]:

@@ -60,7 +60,8 @@ class Exclusion(Section):
 
 
 class Product(Section):
-    """Runs as a product; a list that is left out means all of the study's."""
+    """Runs as a product; a list that is left out means all of the study's. Where the study has no models, the datasets
+    and the representations that they are written in."""
 
     datasets: list[Name] | None = None
     representations: list[Name] | None = None
@@ -205,7 +206,7 @@ def expand(study: Study) -> list[Run]:
     table: dict[tuple[str, str, str, int], set[str]] = {}
     for product in study.runs:
         axes = (
-            product.datasets or [name for name, one in study.datasets.items() if one.source.modality == "notes"],
+            product.datasets or _of_notes(study),
             product.representations or list(study.representations),
             product.models or list(study.models),
             product.seeds or study.seeds,
@@ -215,6 +216,25 @@ def expand(study: Study) -> list[Run]:
             if not any(_matches(exclusion, row) for exclusion in product.exclude):
                 table.setdefault(row, set()).update(samplers)
     return sorted(Run(*row, samplers=tuple(sorted(samplers))) for row, samplers in table.items())
+
+
+def written(study: Study) -> list[tuple[str, str]]:
+    """Every dataset and the representations that it is written in, sorted: those of its runs, or, where the study is of
+    data alone, what `runs` choose."""
+    if study.models:
+        return sorted({(run.dataset, run.representation) for run in expand(study)})
+    pairs = {
+        (dataset, representation)
+        for product in study.runs
+        for dataset in product.datasets or _of_notes(study)
+        for representation in product.representations or list(study.representations)
+        if not any(_matches(exclusion, (dataset, representation, None, None)) for exclusion in product.exclude)
+    }
+    return sorted(pairs)
+
+
+def _of_notes(study: Study) -> list[str]:
+    return [name for name, one in study.datasets.items() if one.source.modality == "notes"]
 
 
 def schema() -> str:
@@ -233,7 +253,7 @@ def _report(file: str, lines: list[str]) -> str:
     return "\n".join([f"{file} is not a valid study:", *(f"  {line}" for line in lines)])
 
 
-def _matches(exclusion: Exclusion, row: tuple[str, str, str, int]) -> bool:
+def _matches(exclusion: Exclusion, row: tuple[str, str, str | None, int | None]) -> bool:
     wanted = (exclusion.dataset, exclusion.representation, exclusion.model, exclusion.seed)
     return all(want is None or want == have for want, have in zip(wanted, row, strict=True))
 
@@ -294,8 +314,15 @@ def _broken_references(study: Study, metrics: list[str] | None) -> typing.Iterat
         yield "representations: the models need one"
     elif study.models and not expand(study):
         yield "runs: the exclusions leave no run"
-    if not study.models and "runs" in study.model_fields_set:
-        yield "runs: the study has no models"
+    if not study.models:
+        for index, product in enumerate(study.runs):
+            for key in ("models", "seeds", "samplers"):
+                if getattr(product, key) is not None:
+                    yield f"runs.{index}.{key}: the study has no models; its runs choose datasets and representations"
+            for position, exclusion in enumerate(product.exclude):
+                for key in ("model", "seed"):
+                    if getattr(exclusion, key) is not None:
+                        yield f"runs.{index}.exclude.{position}.{key}: the study has no models"
 
 
 def _broken_features(study: Study) -> typing.Iterator[str]:

@@ -84,6 +84,30 @@ def test_an_unsupported_wish_is_an_error_before_any_job(tmp_path: Path) -> None:
     assert "models.lstm.training: the family 'lstm' needs this section" in str(caught.value)
 
 
+def test_what_symbols_cannot_be_varied_by_is_an_error_before_any_job(tmp_path: Path) -> None:
+    augmentation = {"velocity": 2, "tempo": 1, "voice_dropout": 0.1}
+    models = {
+        "ngram": {"family": "ngram", "augmentation": augmentation},
+        "lstm": {"family": "lstm", "training": {}, "augmentation": augmentation},
+    }
+    representations = {
+        "voices": {"kind": "voices"},
+        "remi": {"kind": "remi", "velocities": 8, "learned": {}},
+        "able": {"kind": "remi", "velocities": 8, "tempos": 8},
+    }
+    with pytest.raises(StudyError) as caught:
+        build(tmp_path, {"models": models, "representations": representations, "gates": []})
+    told = str(caught.value)
+    assert "models.ngram.augmentation.velocity: what is fitted in closed form is varied by transpose alone" in told
+    for name, keys in {
+        "voices": ("velocity", "tempo"),
+        "remi": ("velocity", "tempo", "voice_dropout"),
+        "able": ("voice_dropout",),
+    }.items():
+        lines = [line for line in told.splitlines() if f"models.lstm on representations.{name}:" in line]
+        assert [line.rpartition("augmentation.")[2] for line in lines] == list(keys), name
+
+
 def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     document = yaml.safe_load((ROOT / "config/studies/jsb.yaml").read_text())
     made = Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")

@@ -143,7 +143,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
     (packed / "index.csv").write_text("piece,split,clean,steps,notes\np000,train,true,64,80\n")
     (packed / "rejects.csv").write_text("path,sha256,stage,reason\n")
     counts = dict.fromkeys(fidelity.COUNTS, 0) | {"pieces": 1, "exact": 1, "notes": 81, "kept": 80, "onsets": 72}
-    card = fidelity.card([counts], [64], 47, "grid lines")
+    card = fidelity.card(counts, [64], 47, "grid lines")
     (packed / "fidelity.json").write_text(json.dumps(card))
     references = root / "references"
     references.mkdir()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -17,8 +20,8 @@ from dalsegno.data import read_midi
 from dalsegno.data.notes import DRUMS
 from dalsegno.data.tables import NOTE_COLUMNS as MUSIC_COLUMNS
 from dalsegno.data.tables import Entry, Music, write_corpus
-from dalsegno.representations import fidelity, packing, registry
-from dalsegno.representations.base import FILES, NOTE_COLUMNS, Packed, Piece, columns_of_notes
+from dalsegno.representations import fidelity, packing, registry, remi
+from dalsegno.representations.base import FILES, NOTE_COLUMNS, Decoded, Packed, Piece, Vocabulary, columns_of_notes
 from dalsegno.representations.events import MidiTokEvents
 from dalsegno.representations.options import LACKING, Events, Kind, parse
 
@@ -38,7 +41,8 @@ rich_too = pytest.mark.parametrize("rich", [False, True], ids=["plain", "rich"])
 @cache
 def events(kind: str, rich: bool = False, **more: Any) -> MidiTokEvents:
     able = {option: value for option, value in RICH.items() if rich and kind not in LACKING.get(option, ())}
-    made = registry.load(parse({"kind": kind, **able, **more}))
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in more.items()}
+    made = registry.load(parse({"kind": kind, **able, **given}))
     assert isinstance(made, MidiTokEvents)
     return made
 
@@ -105,6 +109,71 @@ def test_any_music_comes_back_as_claimed(kind: str, rich: bool, piece: Piece) ->
     assert fidelity.equal(told, made.claim(piece))
     # PerTok times notes after it has dropped those that begin together, so that others may come together.
     assert not told.repairs or (kind == "pertok" and list(told.repairs) == ["a note stands twice"])
+
+
+METERED: dict[str, Any] = {"meters": ("2/4", "3/4", "6/8", "15/16"), "tempos": 8, "velocities": 8}
+marks = st.tuples(
+    st.lists(st.tuples(st.integers(0, 6000), st.sampled_from([(4, 4), (3, 4), (6, 8), (15, 16), (2, 4)])), max_size=4),
+    st.lists(st.tuples(st.integers(0, 6000), st.floats(20, 300)), max_size=4),
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, METERED, {**METERED, "programs": True, "drums": True}, {"programs": True, "steps_per_quarter": 12}],
+    ids=["plain", "metered", "all", "fine"],
+)
+@settings(max_examples=40, deadline=None)
+@given(piece=anywhere, marks=marks)
+def test_remi_over_columns_writes_miditoks_tokens_and_reads_what_the_reader_reads(
+    options: dict[str, Any], piece: Piece, marks: tuple[list, list]
+) -> None:
+    made = events("remi", **options)
+    meters, tempos = (sorted(dict(part).items()) for part in marks)
+    piece = Piece(piece.notes, [(tick, *meter) for tick, meter in meters], tempos)
+    if not options.get("drums") and (piece.notes["program"] == DRUMS).all():
+        return
+    tokens = made.encode(piece)
+    theirs = made.tokenizer.encode(made._score(piece))
+    theirs = theirs if not isinstance(theirs, list) else theirs[0]
+    assert [made.names[symbol] for symbol in tokens[:-1, 0]] == theirs.tokens
+    quick = remi.read(tokens[:, 0], made.vocabulary)
+    assert quick is not None
+    assert_same(quick, slowly(tokens, made.vocabulary))
+
+
+def slowly(tokens: np.ndarray, vocabulary: Vocabulary) -> Decoded:
+    """What the reader of all tokenizations makes of tokens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remi, "read", lambda *_: None)
+        return registry.decode(tokens, vocabulary)
+
+
+def assert_same(one: Decoded, other: Decoded) -> None:
+    assert all(np.array_equal(one.notes[name], other.notes[name]) for name in NOTE_COLUMNS)
+    assert (one.meters, one.tempos, one.repairs) == (other.meters, other.tempos, other.repairs)
+    assert np.array_equal(one.ticks_T, other.ticks_T)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_is_read_over_columns_is_what_the_reader_reads(data: st.DataObject) -> None:
+    """Of well-formed phrases with any values, and with a symbol changed or left out here and there."""
+    vocabulary = events("remi", **METERED, programs=True, drums=True).vocabulary
+    by_type: dict[str, list[int]] = {}
+    for symbol, name in enumerate(vocabulary.names):
+        by_type.setdefault(name.partition("_")[0], []).append(symbol)
+    note, drum = ("Program", "Pitch", "Velocity", "Duration"), ("Program", "PitchDrum", "Velocity", "Duration")
+    phrases = st.sampled_from([("Bar", "TimeSig"), ("Bar",), ("Position",), ("Position", "Tempo"), note, drum, note])
+    types = ["Bar", *(name for phrase in data.draw(st.lists(phrases, max_size=20)) for name in phrase), "EOS"]
+    # Of few values, so that much fits together.
+    tokens = [data.draw(st.sampled_from(by_type[name][:6])) for name in types]
+    for at in data.draw(st.lists(st.integers(0, len(tokens) - 1), max_size=1)):
+        tokens[at : at + 1] = data.draw(st.lists(st.sampled_from([own[-1] for own in by_type.values()]), max_size=1))
+    table = np.array(tokens, np.int16)[:, None]
+    quick = remi.read(table[:, 0], vocabulary)
+    if quick is not None:
+        assert_same(quick, slowly(table, vocabulary))
 
 
 @each
@@ -272,6 +341,35 @@ def test_a_learned_vocabulary_is_shorter_loses_nothing_and_is_the_same_each_time
             state = learned.grammar.next_SxV[state, token]
     if within == "bar":
         assert not any("Bar_None" in name.split(" ")[1:] for name in learned.vocabulary.names)
+
+
+TRAINING = """
+import hashlib, sys
+import numpy as np
+from dalsegno.representations.learned import Symbols
+from dalsegno.representations.options import Learned
+random = np.random.default_rng(0)
+names = ["EOS_None", "Bar_None", *(f"Pitch_{i}" for i in range(60))]
+motifs = [random.integers(2, 62, int(random.integers(2, 7))) for _ in range(80)]
+bars = lambda: [part for _ in range(20) for part in ([1], *(motifs[i % 80] for i in random.zipf(1.5, 4).tolist()))]
+pieces = [np.concatenate([*bars(), [0]]) for _ in range(40)]
+for model in ("bpe", "unigram", "wordpiece"):
+    made = Symbols.train(pieces, names, Learned(model=model, size=300), [1], 0)
+    assert len(made.parts) > 200
+    print(model, hashlib.sha256(made.model.encode()).hexdigest())
+"""
+
+
+def test_two_processes_learn_the_same_bytes_whatever_their_threads_and_hashes() -> None:
+    told = []
+    for seed, threads in (("1", "1"), ("2", "4")):
+        more = {"PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "true"}
+        told.append(
+            subprocess.run(
+                [sys.executable, "-c", TRAINING], env=os.environ | more, capture_output=True, text=True, check=True
+            ).stdout
+        )
+    assert told[0] == told[1] and len(told[0].splitlines()) == 3
 
 
 def test_only_training_pieces_teach(tmp_path: Path) -> None:

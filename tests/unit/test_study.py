@@ -89,6 +89,29 @@ def test_products_and_exclusions() -> None:
     ]
 
 
+def test_runs_of_a_study_of_data_alone_choose_datasets_and_representations() -> None:
+    document = changed("models", {})
+    document = {key: value for key, value in document.items() if key not in ("samplers", "gates", "sweep", "metrics")}
+    document["datasets"]["d"] = document["datasets"]["c"]
+    assert study.written(study.load(document | {"runs": [{}]}, "x.yaml")) == [
+        (dataset, one) for dataset in ("c", "d") for one in ("remi", "voices")
+    ]
+    runs: list = [
+        {"exclude": [{"dataset": "d", "representation": "voices"}]},
+        {"datasets": ["d"], "representations": ["remi"]},
+    ]
+    assert study.written(study.load(document | {"runs": runs}, "x.yaml")) == [
+        ("c", "remi"),
+        ("c", "voices"),
+        ("d", "remi"),
+    ]
+    runs = [{"seeds": [1], "exclude": [{"model": "lstm"}]}]
+    with pytest.raises(study.StudyError) as caught:
+        study.load(document | {"runs": runs}, "x.yaml")
+    assert "runs.0.seeds: the study has no models; its runs choose datasets and representations" in str(caught.value)
+    assert "runs.0.exclude.0.model: the study has no models" in str(caught.value)
+
+
 @given(st.permutations(list(range(4))), st.integers(1, 3))
 def test_runs_are_unique_and_independent_of_order(seeds: list[int], copies: int) -> None:
     one = study.expand(study.load(changed("runs", [{"seeds": sorted(seeds)}]), "x.yaml"))

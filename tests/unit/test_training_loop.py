@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dalsegno.models.steps import inputs_of
 from dalsegno.study import Model
 from dalsegno.training import loop
-from dalsegno.training.batches import Windows, shifts, transposed
+from dalsegno.training.batches import Windows, levelled, shifts, transposed
 from dalsegno.training.loop import Diverged
+from dalsegno.training.options import Augmentation
 from dalsegno.training.run import train, valid_nll
 from tests.unit.tiny import CONFIGS, VOICES, packed
 
@@ -168,7 +170,7 @@ def test_a_second_process_waits(tmp_path):
 
 def test_windows_hold_training_music_in_range(tmp_path):
     data = packed(tmp_path, "voices")
-    windows = Windows(data, batch_size=4, window=8, transpose=1, seed=3)
+    windows = Windows(data, batch_size=4, window=8, augmentation=Augmentation(transpose=1), seed=3)
     allowed = set()
     for i in data.indices("train"):
         for semitones in range(data.rows[i].transpose_low, data.rows[i].transpose_high + 1):
@@ -183,6 +185,42 @@ def test_windows_hold_training_music_in_range(tmp_path):
             starts += phase[0] == 0
     assert starts > 10
     assert np.array_equal(windows.batch(7).tokens_BxTxK, windows.batch(7).tokens_BxTxK)
+
+
+def test_inputs_of_a_window_are_those_of_the_whole_piece(tmp_path):
+    data = packed(tmp_path, "voices")
+    windows = Windows(data, batch_size=4, window=24, augmentation=Augmentation(), seed=3)
+    stretches = {}
+    for i in data.indices("train"):
+        piece = data.piece(i)
+        inputs = inputs_of(piece, data.vocabulary)
+        for start in range(max(1, len(piece) - 23)):
+            part = slice(start, start + 24)
+            stretches.setdefault(piece[part].astype(np.int32).tobytes(), []).append([own[part] for own in inputs])
+    for step in range(20):
+        batch = windows.batch(step)
+        for row, mask in enumerate(batch.mask_BxT):
+            length = int(mask.sum())
+            possible = stretches[batch.tokens_BxTxK[row, :length].tobytes()]
+            own = [part[row, :length] for part in batch.inputs]
+            assert any(all(map(np.array_equal, own, other)) for other in possible)
+
+
+def test_velocities_and_tempos_move_by_levels_and_voices_rest(tmp_path):
+    moved = levelled(np.array([0, 3, 4, 5, 6], np.int16), 2, (3, 6))
+    assert moved.tolist() == [0, 5, 5, 5, 6] and moved.dtype == np.int16
+    assert levelled(np.array([3, 4], np.int16), 2, (0, 0)).tolist() == [3, 4]
+    data = packed(tmp_path, "voices")
+    plain, silent = (Windows(data, 8, 24, Augmentation(voice_dropout=chance), 3) for chance in (0.0, 0.6))
+    batch = silent.batch(0)
+    resting = (batch.tokens_BxTxK == 0).all(axis=1)
+    assert 0 < resting.mean() < 1 and not resting.all(axis=1).any()
+    heard = np.flatnonzero(resting.any(axis=1))[0]
+    voice = np.flatnonzero(resting[heard])[0]
+    previous = batch.inputs.previous_BxTxK[heard, 1:, voice]
+    assert (previous == 0).all() and (np.diff(batch.inputs.runs_BxTxK[heard, 1:, voice]) >= 0).all()
+    assert batch.inputs.runs_BxTxK[heard, -1, voice] == 16
+    assert not (plain.batch(0).tokens_BxTxK == 0).all(axis=1).any()
 
 
 @given(st.integers(-12, 0), st.integers(0, 12), st.integers(0, 12))

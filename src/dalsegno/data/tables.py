@@ -6,6 +6,7 @@ The unit of time is the tick, 480 a quarter note. `docs/artifacts.md` explains e
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -320,13 +321,28 @@ class Corpus:
         return self._tempos.of(index)
 
     def seconds(self, index: int, end: int | None = None) -> float:
-        """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them."""
+        """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them.
+
+        A mark that is no tempo (0, infinite) counts for nothing.
+        """
         end = self.pieces[index]["end"] if end is None else end
-        marks = [(0, DEFAULT_QPM), *self.tempos(index)]
+        marks = self._timed(index)
         total = 0.0
         for (tick, qpm), following in zip(marks, [*(tick for tick, _ in marks[1:]), end], strict=True):
             total += max(0, min(following, end) - tick) / TICKS_PER_QUARTER * 60 / qpm
         return total
+
+    def seconds_at(self, index: int, ticks: np.ndarray) -> np.ndarray:
+        """Where ticks of piece `index` lie in seconds from its start; see `seconds`."""
+        marks = np.array(self._timed(index), float)
+        begin, pace = marks[:, 0], 60 / marks[:, 1] / TICKS_PER_QUARTER
+        before = np.concatenate([[0.0], np.cumsum(np.diff(begin) * pace[:-1])])
+        own = np.searchsorted(begin, ticks, side="right") - 1
+        return np.asarray(before[own] + (ticks - begin[own]) * pace[own])
+
+    def _timed(self, index: int) -> list[tuple[int, float]]:
+        own = [(tick, qpm) for tick, qpm in self.tempos(index) if math.isfinite(qpm) and qpm > 0]
+        return [(0, DEFAULT_QPM), *own]
 
 
 class _Marks:

@@ -25,7 +25,7 @@ from dalsegno.data.quarantine import Failure, Progress, call_in_workers
 from dalsegno.data.recordings import located
 from dalsegno.data.tables import PARQUET, Corpus, Reject, write_rejects
 from dalsegno.features import registry
-from dalsegno.features.options import FEATURE_FILES, FeatureOptions, Sound, Symbolic
+from dalsegno.features.options import FEATURE_FILES, FeatureOptions, Sound, Written
 from dalsegno.features.windows import Window
 
 SECONDS_A_PIECE = 300.0
@@ -148,17 +148,15 @@ def _called(
 
 
 def _written(
-    options: Symbolic, tables: Corpus, used: list[int], rows: list[splits.SplitRow]
+    options: Written, tables: Corpus, used: list[int], rows: list[splits.SplitRow]
 ) -> Iterator[tuple[splits.SplitRow, str, list[Window] | Failure]]:
-    """The features of notes: one window a piece, many pieces at once."""
+    """The features of notes, many pieces at once."""
     module = registry.load(options.kind)
     progress = Progress(len(used), "features")
+    empty = Failure("a piece without notes has no features")
     for first in range(0, len(used), PIECES_AT_ONCE):
         numbers = used[first : first + PIECES_AT_ONCE]
-        values_PxD = module.values(tables, numbers, options)
-        for number, values in zip(numbers, values_PxD, strict=True):
-            found = [Window(0.0, tables.seconds(number), values[None])]
-            empty = Failure("a piece without notes has no features")
+        for number, found in zip(numbers, module.windows(tables, numbers, options), strict=True):
             yield rows[number], tables.pieces[number]["sha256"], found if tables.pieces[number]["notes"] else empty
         progress.show(first + len(numbers))
 

@@ -73,6 +73,19 @@ class FeatureSet:
         rows = self.values[self.offsets[window] : self.offsets[window + 1]]
         return np.nan_to_num(((rows - self.mean) / self.scale).astype(np.float32))
 
+    def classes(self, column: str, number: int) -> np.ndarray:
+        """Each row's class by a column, 0 to `number` - 1, about equally many training rows in each; -1 if undefined.
+
+        Raises:
+            ValueError: no such column.
+        """
+        if column not in self.columns:
+            raise ValueError(f"{self.folder} has no column {column!r}; it has {', '.join(self.columns)}")
+        values = self.values[:, self.columns.index(column)]
+        training = values[np.repeat(self.split == "train", np.diff(self.offsets))]
+        bounds = np.nanquantile(training, np.arange(1, number) / number, method="lower")
+        return np.where(np.isfinite(values), np.searchsorted(bounds, values, side="left"), -1)
+
     def batches(
         self,
         split: str,

@@ -79,7 +79,39 @@ class Symbolic(Features):
     kind: Literal["symbolic"]
 
 
-FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Symbolic, Field(discriminator="kind")]
+class Attributes(Features):
+    """What a model can be asked for: key, tempo, density, polyphony, register, rhythm … of each piece or bar."""
+
+    modalities: ClassVar[tuple[str, ...]] = ("notes",)
+    kind: Literal["attributes"]
+    per: Literal["piece", "bar"] = Field("bar", description="bars are those of the source's meters")
+
+
+class Played(Features):
+    """Frames of what is written, as pretty_midi reads it."""
+
+    shape: ClassVar[str] = "sequence"
+    modalities: ClassVar[tuple[str, ...]] = ("notes",)
+    rate: int = Field(10, ge=1, le=200, description="frames a second")
+    seconds: float = Field(300.0, gt=0, le=3600, description="what is read of a piece at most, from its start")
+
+
+class NoteRoll(Played):
+    """pretty_midi's piano roll: the velocities that sound at each of 128 pitches."""
+
+    kind: Literal["note_roll"]
+
+
+class NoteChroma(Played):
+    """pretty_midi's chroma: the velocities that sound of each of the twelve pitch classes."""
+
+    kind: Literal["note_chroma"]
+
+
+Written = Symbolic | Attributes | NoteRoll | NoteChroma
+"""Features of notes as they are written."""
+
+FeatureOptions = Annotated[Gtzan | LogMel | Mfcc | Chroma | Written, Field(discriminator="kind")]
 
 
 def parse(document: dict[str, Any]) -> FeatureOptions:

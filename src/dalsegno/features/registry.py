@@ -1,8 +1,8 @@
 """The features by kind. Strings, so that a change of one kind is no change of another, and no job pays for all.
 
 A module of features of sound has `columns(options)`, the name of each number, and `values(sound, rate, options)`, the
-numbers of one window as `[rows, columns]`. One of features of notes has `columns` and `values(corpus, numbers,
-options)`, one row a piece.
+numbers of one window as `[rows, columns]`. One of features of notes has `columns` and `windows(corpus, numbers,
+options)`, the windows of each piece.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ FEATURES: dict[str, str] = {
     "mfcc": "dalsegno.features.frames",
     "chroma": "dalsegno.features.frames",
     "symbolic": "dalsegno.features.symbolic",
+    "attributes": "dalsegno.features.attributes",
+    "note_roll": "dalsegno.features.played",
+    "note_chroma": "dalsegno.features.played",
 }
 
 WINDOWS = "dalsegno.features.windows"

@@ -7,7 +7,7 @@ After jSymbolic 2.2 (McKay, Cumming and Fujinaga, ISMIR 2018), computed over the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER, join_notes, make_notes
 from dalsegno.data.tables import Corpus
 from dalsegno.features.options import Symbolic
+from dalsegno.features.windows import Window
 from dalsegno.metrics.base import PieceMetric, share
 from dalsegno.metrics.harmony import SIZE, MEMBERS_4096x12
 from dalsegno.metrics.melody import melodic_steps
@@ -110,6 +111,12 @@ def values(corpus: Corpus, numbers: Sequence[int], options: Symbolic) -> np.ndar
     rows = [_time(corpus, number) for number in numbers]
     found = _features(pieces, _Time(*np.array(rows, float).reshape(-1, 5).T))
     return np.column_stack(list(found.values())).astype(np.float32)
+
+
+def windows(corpus: Corpus, numbers: Sequence[int], options: Symbolic) -> Iterator[list[Window]]:
+    """One window a piece."""
+    for number, row in zip(numbers, values(corpus, numbers, options), strict=True):
+        yield [Window(0.0, corpus.seconds(number), row[None])]
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from flax import nnx
 
 from dalsegno.models import filters, steps
 from dalsegno.models.base import Arrays, Request
+from dalsegno.representations import batching
 from dalsegno.representations.base import Vocabulary
-
-SHORTEST_BUCKET = 256
-TOKENS_A_BATCH = 4096
 
 
 def named(tree: Any) -> dict[str, jax.Array]:
@@ -88,35 +86,25 @@ class Neural:
         params = self.params if params is None else params
         place, read, count = (devices.place_rows, devices.read, devices.count) if devices else (tuple, np.asarray, 1)
         result: list[np.ndarray] = [np.empty(0)] * len(pieces)
-        buckets: dict[int, list[int]] = {}
-        for index, piece in enumerate(pieces):
-            length = SHORTEST_BUCKET
-            while length < len(piece):
-                length *= 2
-            buckets.setdefault(length, []).append(index)
-        for length, members in sorted(buckets.items()):
-            rows = -(-max(1, TOKENS_A_BATCH // length) // count) * count
-            for first in range(0, len(members), rows):
-                batch = members[first : first + rows]
-                tokens, inputs = place(self._padded([pieces[i] for i in batch], rows, length))
-                logp = read(self._log_probs(params, inputs, tokens))
-                for row, i in enumerate(batch):
-                    result[i] = logp[row, : len(pieces[i])]
+        for batch in batching.batches([len(piece) for piece in pieces], multiple=count):
+            own = [pieces[i] for i in batch.members]
+            tokens, inputs = place((batching.padded(own, batch, self.vocabulary.width), self._inputs(own, batch)))
+            logp = read(self._log_probs(params, inputs, tokens))
+            for row, i in enumerate(batch.members):
+                result[i] = logp[row, : len(pieces[i])]
         return result
 
-    def _padded(self, pieces: Sequence[np.ndarray], rows: int, length: int) -> tuple[np.ndarray, steps.Inputs]:
-        width = self.vocabulary.width
-        tokens = np.zeros((rows, length, width), np.int32)
+    def _inputs(self, pieces: Sequence[np.ndarray], batch: batching.Batch) -> steps.Inputs:
+        shape = (batch.rows, batch.length)
         inputs = steps.Inputs(
-            np.zeros((rows, length, width), np.int32),
-            np.zeros((rows, length, width), np.int32),
-            np.zeros((rows, length), np.int32),
+            np.zeros((*shape, self.vocabulary.width), np.int32),
+            np.zeros((*shape, self.vocabulary.width), np.int32),
+            np.zeros(shape, np.int32),
         )
         for row, piece in enumerate(pieces):
-            tokens[row, : len(piece)] = piece
             for target, source in zip(inputs, steps.inputs_of(piece, self.vocabulary), strict=True):
                 target[row, : len(piece)] = source
-        return tokens, inputs
+        return inputs
 
     def generate(self, request: Request) -> list[np.ndarray]:
         """See `dalsegno.models.base.Trained`; all sequences in one batch and one compiled loop."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
+from dalsegno.representations import batching
 
 SHARES = (
     ("Exact", "exact", "pieces", "% of pieces"),
@@ -26,7 +27,7 @@ ERRORS = (("Onset moved", "onset_error"), ("Duration moved", "duration_error"))
 
 
 def sizes(folders: Mapping[str, Path]) -> Table:
-    """Pieces, steps and symbols of each representation (name -> folder)."""
+    """Pieces, steps and symbols of each representation (name -> folder), and how much its length buckets are padded."""
     lines = []
     for name, folder in sorted(folders.items()):
         card, rejected = _card(folder), _rows(Path(folder) / "rejects.csv")
@@ -34,7 +35,9 @@ def sizes(folders: Mapping[str, Path]) -> Table:
         spread = card["steps"]
         numbers = [len(steps), len(rejected), sum(steps)]
         numbers += [spread.get(key, 0) for key in ("median", "percentile_95", "longest")]
-        lines.append(Line((name, card["unit"]), tuple(Cell(count(n)) for n in [*numbers, card["symbols"]]), "model"))
+        cells = [Cell(count(n)) for n in [*numbers, card["symbols"]]]
+        cells.append(Cell(f"{100 * batching.padding(steps, batching.batches(steps)):.0f}"))
+        lines.append(Line((name, card["unit"]), tuple(cells), "model"))
     columns = (
         Column("Packed", "pieces"),
         Column("Rejected", "pieces"),
@@ -43,6 +46,7 @@ def sizes(folders: Mapping[str, Path]) -> Table:
         Column("95 % below", "steps a piece"),
         Column("Longest", "steps a piece"),
         Column("Vocabulary", "symbols"),
+        Column("Padding", "% of batches"),
     )
     return Table("Representations", ("Representation", "A step is one of the"), columns, tuple(lines))
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 from dalsegno.data.tables import DEFAULT_QPM
-from dalsegno.representations import automaton, phrases
+from dalsegno.representations import automaton, phrases, remi
 from dalsegno.representations.base import (
     Columns,
     Decoded,
@@ -83,6 +83,7 @@ class MidiTokEvents(Representation):
             for name, own in field.items():
                 table[own] = self.ids.get(name, -1)
             self._tables.append(table)
+        self.writer = remi.Writer(options, self.ids) if options.kind == "remi" and not options.chords else None
         self.symbols: Symbols | None = None
 
     @cached_property
@@ -116,6 +117,9 @@ class MidiTokEvents(Representation):
             ValueError: a piece that the tokenization cannot tell; the message is the reason.
         """
         score = self._score(piece)
+        if self.writer is not None:
+            symbols = self.writer.write(self.tokenizer.preprocess_score(score))
+            return np.append(symbols, np.int16(self.ids[EOS]))[:, None]
         with warnings.catch_warnings():
             # MidiTok warns of pieces that end within the last bar.
             warnings.simplefilter("ignore")

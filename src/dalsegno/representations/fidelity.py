@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,10 +105,7 @@ def matched(source: Columns, told: Columns) -> np.ndarray:
     drums = source["program"] == DRUMS, told["program"] == DRUMS
     found = []
     for fields in (("start", "program", "duration"), ("start", "program"), ("start",)):
-        ours, theirs = (
-            np.column_stack([part["pitch"][rows], *(part[name][rows] for name in fields)]).astype(np.int64)
-            for part, rows in ((source, left), (told, right))
-        )
+        ours, theirs = _keys(source, left, told, right, ("pitch", *fields))
         pairs = _ranked(ours, theirs)
         found.append(np.column_stack([left[pairs[:, 0]], right[pairs[:, 1]]]))
         left, right = np.delete(left, pairs[:, 0]), np.delete(right, pairs[:, 1])
@@ -131,20 +128,36 @@ def matched(source: Columns, told: Columns) -> np.ndarray:
     return np.concatenate([*found, np.array(near, np.int64).reshape(-1, 2)])
 
 
+def _keys(
+    source: Columns, ours: np.ndarray, told: Columns, theirs: np.ndarray, fields: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """One number for each chosen row of both tables, equal where the rows agree in all fields."""
+    keys = np.zeros(len(ours) + len(theirs), np.int64)
+    for name in fields:
+        column = np.concatenate([source[name][ours], told[name][theirs]]).astype(np.int64)
+        column -= column.min(initial=0)
+        size = int(column.max(initial=0)) + 1
+        if int(keys.max(initial=0)) >= 2**62 // size:
+            keys = np.unique(keys, return_inverse=True)[1]
+        keys = keys * size + column
+    return keys[: len(ours)], keys[len(ours) :]
+
+
 def _ranked(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Pairs of equal rows; the k-th of equal rows goes with the k-th."""
+    """Pairs of rows with equal keys; the k-th of equal keys goes with the k-th."""
     if not len(ours) or not len(theirs):
         return np.zeros((0, 2), np.int64)
-    keys = np.unique(np.concatenate([ours, theirs]), axis=0, return_inverse=True)[1].reshape(-1)
-    left, right = keys[: len(ours)], keys[len(ours) :]
-    sides = []
-    for side in (left, right):
-        order = np.argsort(side, kind="stable")
-        values = side[order]
-        rank = np.arange(len(values)) - np.searchsorted(values, values)
-        sides.append((order, values * (len(keys) + 1) + rank))
-    _, i, j = np.intersect1d(sides[0][1], sides[1][1], assume_unique=True, return_indices=True)
-    return np.column_stack([sides[0][0][i], sides[1][0][j]])
+    order = np.argsort(np.concatenate([ours, theirs]), kind="stable")
+    keys = np.concatenate([ours, theirs])[order]
+    # Of rows with one key ours stand first, so that a row's partner is as far away as the key has rows of ours.
+    theirs_too = order >= len(ours)
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    group = np.cumsum(np.concatenate([[True], keys[1:] != keys[:-1]])) - 1
+    own = np.bincount(group[~theirs_too], minlength=len(first))
+    size = np.diff(np.append(first, len(keys)))
+    rank = np.arange(len(keys)) - first[group]
+    at = np.flatnonzero(~theirs_too & (rank < (size - own)[group]))
+    return np.column_stack([order[at], order[at + own[group[at]]] - len(ours)])
 
 
 def _tempo_stands(tick: int, qpm: float, told: Piece) -> bool:
@@ -152,25 +165,21 @@ def _tempo_stands(tick: int, qpm: float, told: Piece) -> bool:
     return bool(standing) and abs(standing[-1] - qpm) <= TEMPO_STEP * qpm
 
 
-def card(counts: Iterable[Mapping[str, int]], lengths: Iterable[int], symbols: int, unit: str) -> dict[str, Any]:
+def card(counts: Mapping[str, int], lengths: Iterable[int], symbols: int, unit: str) -> dict[str, Any]:
     """The fidelity card of a dataset in a representation, as plain data for `fidelity.json`.
 
     Args:
-        counts: of each piece that fits.
+        counts: sums over the pieces that fit.
         lengths: steps of each piece.
         symbols: size of the vocabulary.
         unit: what a step is.
     """
-    total = dict.fromkeys(COUNTS, 0)
-    for one in counts:
-        for name in COUNTS:
-            total[name] += one[name]
     steps = np.array(sorted(lengths), np.int64)
     quantiles = (
         [int(np.quantile(steps, share, method="lower")) for share in (0.0, 0.5, 0.95, 1.0)] if len(steps) else []
     )
     return {
-        "counts": total,
+        "counts": {name: counts.get(name, 0) for name in COUNTS},
         "steps": dict(zip(("shortest", "median", "percentile_95", "longest"), quantiles, strict=False)),
         "symbols": symbols,
         "unit": unit,

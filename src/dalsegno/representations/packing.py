@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,21 +43,30 @@ UNITS = {
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Told:
+    """What is held of a piece until all are encoded.
+
+    Attributes:
+        spans: see `Representation.spans`.
+        notes: how many notes the tokens speak of.
+        end: the tick where the last of them ends.
+    """
+
+    spans: list[tuple[int, int] | None]
+    notes: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Encoded(Told):
     """One piece on its way into a packed representation.
 
     Attributes:
         tokens_TxK: its tokens, int16.
-        spans: see `Representation.spans`.
-        notes: how many notes the tokens speak of.
-        end: the tick where the last of them ends.
         counts: what survives, see `dalsegno.representations.fidelity`.
     """
 
     tokens_TxK: np.ndarray
-    spans: list[tuple[int, int] | None]
-    notes: int
-    end: int
     counts: dict[str, int]
 
 
@@ -78,14 +88,16 @@ def pack(options: Any, corpus: Path, split: Path, folder: Path, jobs: int = 1) -
     tables, representation = Corpus(corpus), load(options)
     chosen = [(index, row) for index, row in enumerate(splits.read(split)) if row.split != "unused"]
     first = PackedWriter(folder / ".encoded", representation.vocabulary.width)
-    kept: list[tuple[int, splits.SplitRow, Encoded]] = []
+    kept: list[tuple[int, splits.SplitRow, Told]] = []
+    counts: Counter[str] = Counter()
     rejects: list[Reject] = []
     results = encoded_pieces(options, corpus, [index for index, _ in chosen], jobs, tables, representation)
     for (index, row), result in zip(chosen, results, strict=True):
         if isinstance(result, Encoded):
             first.add(result.tokens_TxK)
+            counts.update(result.counts)
             # The tokens lie on disk from here on.
-            kept.append((index, row, _without_tokens(result)))
+            kept.append((index, row, Told(result.spans, result.notes, result.end)))
         else:
             rejects.append(Reject(row.piece, tables.pieces[index]["sha256"], "represent", result))
     first.close()
@@ -128,7 +140,7 @@ def pack(options: Any, corpus: Path, split: Path, folder: Path, jobs: int = 1) -
     write_index(folder / "index.csv", rows)
     write_rejects(folder / "rejects.csv", rejects)
     unit = UNITS[vocabulary.layout]
-    card = fidelity.card((piece.counts for _, _, piece in kept), (row.steps for row in rows), vocabulary.size, unit)
+    card = fidelity.card(counts, (row.steps for row in rows), vocabulary.size, unit)
     (folder / "fidelity.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
@@ -184,11 +196,7 @@ def _encoded(representation: Representation, tables: Corpus, index: int) -> Enco
     told = representation.decode(tokens, representation.vocabulary)
     ends = piece.notes["start"][spoken].astype(np.int64) + piece.notes["duration"][spoken]
     counts = fidelity.compare(piece, told, claim, len(spoken) - notes, tokens.size)
-    return Encoded(tokens, representation.spans(tokens), notes, int(ends.max()), counts)
-
-
-def _without_tokens(piece: Encoded) -> Encoded:
-    return Encoded(np.zeros((0, 0), np.int16), piece.spans, piece.notes, piece.end, piece.counts)
+    return Encoded(representation.spans(tokens), notes, int(ends.max()), tokens, counts)
 
 
 def _bounds(spans: Sequence[Sequence[tuple[int, int] | None]]) -> list[tuple[int, int] | None]:

@@ -13,10 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
+from dalsegno.representations import remi
 from dalsegno.representations.base import Decoded, Vocabulary, columns_of_notes
-
-VELOCITY = 80
-"""Of notes whose tokens name none."""
+from dalsegno.representations.remi import VELOCITY
 
 Event = tuple[int, str, str]
 """Step, type, value."""
@@ -36,8 +35,10 @@ def decode_events(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Decoded:
     - Everything after the end symbol is dropped.
     """
     tokens = np.asarray(tokens_TxK).reshape(-1, vocabulary.width)
-    reader = _Reader(vocabulary)
     kind = vocabulary.kind
+    if kind == "remi" and (told := remi.read(tokens[:, 0], vocabulary)) is not None:
+        return told
+    reader = _Reader(vocabulary)
     if kind == "octuple":
         events = _octuple(tokens, vocabulary, reader.repairs)
     elif vocabulary.width > 1:

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dalsegno.models.steps import Inputs, inputs_of
-from dalsegno.representations.base import Packed, Vocabulary
+from dalsegno.models.steps import LONGEST_RUN, Inputs, inputs_of
+from dalsegno.representations.base import Packed, Row, Vocabulary
+from dalsegno.training.options import Augmentation
 
 
 class Batch(NamedTuple):
     """Attributes:
-    inputs: of every step of the windows, computed in the whole piece.
+    inputs: of every step of the windows, as in the whole piece.
     tokens_BxTxK: what is to be predicted.
     mask_BxT: 1.0 where a step belongs to a piece, 0.0 after its end.
     """
@@ -36,6 +37,13 @@ def transposed(tokens: np.ndarray, semitones: int, vocabulary: Vocabulary) -> np
     return shifted.astype(tokens.dtype)
 
 
+def levelled(tokens: np.ndarray, levels: int, span: tuple[int, int]) -> np.ndarray:
+    """Symbols of a span of ordered levels (velocities, tempos) shifted, the outermost at most; other symbols stay."""
+    first, end = span
+    own = (tokens >= first) & (tokens < end)
+    return np.where(own, np.clip(tokens + levels, first, end - 1), tokens).astype(tokens.dtype)
+
+
 def shifts(low: int, high: int, most: int) -> tuple[int, int]:
     """The range of transpositions (both ends included) of a piece whose own range is `low` … `high`."""
     return max(low, -most), min(high, most)
@@ -45,49 +53,63 @@ class Windows:
     """Random windows of the training split.
 
     A piece is drawn in proportion to its steps; windows begin anywhere, and at either end as often as windows
-    that reach beyond it would.
+    that reach beyond it would. A window is read from the mapped file when it is drawn, so that memory does not grow
+    with the training split.
 
     Args:
         packed: tokens; only pieces of the split `train` are read.
         batch_size: windows a batch.
         window: steps a window; shorter pieces are padded.
-        transpose: semitones up or down at most, within each piece's own range.
+        augmentation: what each window is varied by.
         seed: of the run.
     """
 
-    def __init__(self, packed: Packed, batch_size: int, window: int, transpose: int, seed: int) -> None:
-        indices = packed.indices("train")
-        if not indices:
+    def __init__(self, packed: Packed, batch_size: int, window: int, augmentation: Augmentation, seed: int) -> None:
+        self.packed, self.indices = packed, packed.indices("train")
+        if not self.indices:
             raise ValueError(f"{packed.folder} has no piece in the training split")
         self.vocabulary = packed.vocabulary
-        self.pieces = [packed.piece(i).astype(np.int32) for i in indices]
-        self.ranges = [shifts(packed.rows[i].transpose_low, packed.rows[i].transpose_high, transpose) for i in indices]
-        self.inputs = [inputs_of(piece, self.vocabulary) for piece in self.pieces]
-        steps = np.array([len(piece) for piece in self.pieces], np.float64)
+        steps = np.array([packed.rows[i].steps for i in self.indices], np.float64)
         self.chances = steps / steps.sum()
-        self.batch_size, self.window, self.seed = batch_size, window, seed
+        self.batch_size, self.window, self.augmentation, self.seed = batch_size, window, augmentation, seed
 
     def batch(self, step: int) -> Batch:
         """The batch of optimizer step `step`."""
         random = np.random.default_rng([self.seed, step])
         shape = (self.batch_size, self.window)
-        width = self.vocabulary.width
+        width, period = self.vocabulary.width, self.vocabulary.period
         tokens = np.zeros((*shape, width), np.int32)
         previous = np.zeros((*shape, width), np.int32)
         runs = np.zeros((*shape, width), np.int32)
         phase = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.float32)
-        for row, index in enumerate(random.choice(len(self.pieces), self.batch_size, p=self.chances)):
-            piece, inputs = self.pieces[index], self.inputs[index]
+        for row, chosen in enumerate(random.choice(len(self.indices), self.batch_size, p=self.chances).tolist()):
+            piece, about = self.packed.piece(self.indices[chosen]), self.packed.rows[self.indices[chosen]]
             half = self.window // 2
             start = int(np.clip(random.integers(-half, len(piece) - half + 1), 0, max(0, len(piece) - self.window)))
-            low, high = self.ranges[index]
-            semitones = int(random.integers(low, high + 1))
-            part = slice(start, min(start + self.window, len(piece)))
-            length = part.stop - part.start
-            tokens[row, :length] = transposed(piece[part], semitones, self.vocabulary)
-            previous[row, :length] = transposed(inputs.previous_BxTxK[part], semitones, self.vocabulary)
-            runs[row, :length] = inputs.runs_BxTxK[part]
-            phase[row, :length] = inputs.phase_BxT[part]
+            stop = min(start + self.window, len(piece))
+            # How long a token has been held counts up to the longest run.
+            before, length = min(start, LONGEST_RUN), stop - start
+            own = self._varied(piece[start - before : stop], about, random)
+            inputs = inputs_of(own, self.vocabulary)
+            tokens[row, :length] = own[before:]
+            previous[row, :length] = inputs.previous_BxTxK[before:]
+            runs[row, :length] = inputs.runs_BxTxK[before:]
+            phase[row, :length] = np.arange(start, stop) % period
             mask[row, :length] = 1
         return Batch(Inputs(previous, runs, phase), tokens, mask)
+
+    def _varied(self, tokens_TxK: np.ndarray, about: Row, random: np.random.Generator) -> np.ndarray:
+        """A stretch of a piece as one window shows it. What is not asked for draws no number."""
+        options, vocabulary = self.augmentation, self.vocabulary
+        low, high = shifts(about.transpose_low, about.transpose_high, options.transpose)
+        varied = transposed(tokens_TxK, int(random.integers(low, high + 1)), vocabulary)
+        for most, span in ((options.velocity, vocabulary.velocities), (options.tempo, vocabulary.tempos)):
+            if most:
+                varied = levelled(varied, int(random.integers(-most, most + 1)), span)
+        if options.voice_dropout:
+            silent_K = random.random(vocabulary.width) < options.voice_dropout
+            # One voice is always heard.
+            silent_K[random.integers(vocabulary.width)] = False
+            varied[:, silent_K] = vocabulary.names.index("Rest")
+        return varied

@@ -48,3 +48,8 @@ class Augmentation(Section):
     """What the training split (and no other) is varied by."""
 
     transpose: int = Field(0, ge=0, le=12, description="semitones up or down at most, within the training range")
+    velocity: int = Field(0, ge=0, le=64, description="levels louder or softer at most, all notes of a window alike")
+    tempo: int = Field(0, ge=0, le=64, description="levels faster or slower at most, all marks of a window alike")
+    voice_dropout: float = Field(
+        0.0, ge=0, lt=1, description="chance that a voice rests for a window; one is always heard"
+    )
