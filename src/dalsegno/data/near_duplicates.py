@@ -40,6 +40,8 @@ REPEATS = 8
 """Places of one phrase in a piece that are compared: one that both repeat would vote for every pair of its places."""
 VOTES = 6
 """Ways to lay two pieces over each other that are tried, the most voted first."""
+SHIFTS = 2
+"""Shifts in pitch, the most voted first, of which a way is tried that takes its pace from phrases far apart."""
 TOLERANCE = (20, 120)
 """Onsets agree within half the smaller median time between onsets, within these bounds in ticks."""
 BESIDE = (-16, -8, -4, -3, -2, -1, 1, 2, 3, 4, 8, 16)
@@ -313,48 +315,108 @@ _WAY = np.dtype([("pair", np.int64), ("shift", np.int64), ("ratio", float), ("of
 def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
     """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …"""
     phrases = pieces.phrases
-    begins, sizes = phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]]
-    i, pair = _expanded(begins, sizes)
-    asked = (pairs[pair, 1] << PHRASE_BITS) | (phrases.key[i] & ((1 << PHRASE_BITS) - 1))
-    low = np.searchsorted(phrases.key, asked)
-    met = np.flatnonzero(phrases.key[np.minimum(low, len(phrases.key) - 1)] == asked) if len(asked) else low
-    i, pair, low = i[met], pair[met], low[met]
-    j, back = _expanded(low, pieces.run[low] - low)
-    i, pair = i[back], pair[back]
+    pair, i, j = _meetings(phrases, pieces.run, pairs)
     shift = phrases.height[j] - phrases.height[i]
     ratio = phrases.span[j] / phrases.span[i]
-    pace = np.round(np.log2(ratio) * 12).astype(np.int64)
-    # Piece by piece: a shift of less than 2^9 and a pace of less than 2^11 either way.
-    way = (pair << 22) | ((shift + 512) << 12) | (pace + 2048)
-    order = np.argsort(way, kind="stable")
-    begins, votes = runs(way[order])
-    kept = np.flatnonzero(votes >= SUPPORT)
-    of = way[order[begins[kept]]] >> 22
-    ranked = np.lexsort((-votes[kept], of))
-    place = np.arange(len(ranked)) - np.searchsorted(of[ranked], of[ranked])
-    ranked, place = ranked[place < VOTES], place[place < VOTES]
-    chosen = kept[ranked]
-    rows, of = _expanded(begins[chosen], votes[chosen])
-    rows = order[rows]
-    i, j = i[rows], j[rows]
-    middle = np.cumsum(votes[chosen]) - votes[chosen] + votes[chosen] // 2
-    made = np.zeros(len(chosen), _WAY)
-    made["pair"] = pair[order[begins[chosen]]]
-    made["shift"] = shift[order[begins[chosen]]]
-    # The upper median.
-    made["ratio"] = ratio[rows][np.lexsort((ratio[rows], of))][middle] if len(rows) else 0
-    begin = np.round(phrases.at[j] - phrases.at[i] * made["ratio"][of]).clip(-_MIDDLE, _MIDDLE - 1).astype(np.int64)
+    # A shift of less than 2^9 and a pace of less than 2^11 either way.
+    whole = (pair << 10) | (shift + 512)
+    voted = [_voted((whole << 12) | _pace(ratio), pair, VOTES), _voted(whole, pair, SHIFTS)]
+    ratios = [_middle(ratio[voted[0].rows], voted[0].of), _slopes(phrases.at[i], phrases.at[j], voted[1])]
+    rows = np.concatenate([one.rows for one in voted])
+    rank = np.concatenate([voted[0].rank, voted[1].rank + VOTES])
+    of = np.concatenate([voted[0].of, voted[1].of + len(voted[0].rank)])
+    first = rows[np.searchsorted(of, np.arange(len(rank)))]
+    made = np.zeros(len(rank), _WAY)
+    made["pair"], made["shift"], made["ratio"] = pair[first], shift[first], np.concatenate(ratios)
+    begin = phrases.at[j[rows]] - phrases.at[i[rows]] * made["ratio"][of]
+    begin = np.round(begin).clip(-_MIDDLE, _MIDDLE - 1).astype(np.int64)
     begin = np.sort((of << _ONSET_BITS) | (begin + _MIDDLE))
     of = begin >> _ONSET_BITS
     # The place: the window of the tolerance's width with most votes.
     width = _tolerance(pieces, pairs[made["pair"], 0], pairs[made["pair"], 1], made["ratio"])
     inside = np.searchsorted(begin, begin + width[of], side="right") - np.arange(len(begin))
-    first = np.searchsorted(of, np.arange(len(made)))
-    best = np.lexsort((np.arange(len(begin)), -inside, of))[first] if len(begin) else first
-    made["offset"] = (begin[best + inside[best] // 2] & (2 * _MIDDLE - 1)) - _MIDDLE if len(begin) else 0
-    placed = inside[best] >= SUPPORT if len(begin) else np.zeros(0, bool)
-    for rank in range(VOTES):
-        yield made[placed & (place == rank)]
+    best = np.lexsort((-inside, of))[np.searchsorted(of, np.arange(len(made)))]
+    made["offset"] = (begin[best + inside[best] // 2] & (2 * _MIDDLE - 1)) - _MIDDLE
+    placed = (inside[best] >= SUPPORT) & (made["ratio"] > 0)
+    # One way of each pair at a time, since what agrees best so far is asked before the next is tried.
+    for number in range(VOTES + SHIFTS):
+        yield made[placed & (rank == number)]
+
+
+def _meetings(phrases: Phrases, run: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where phrases of both pieces of a pair are one: the pair, the phrase's row in the first and in the second."""
+    i, pair = _expanded(phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]])
+    asked = (pairs[pair, 1] << PHRASE_BITS) | (phrases.key[i] & ((1 << PHRASE_BITS) - 1))
+    low = np.searchsorted(phrases.key, asked)
+    met = np.flatnonzero(phrases.key[np.minimum(low, len(phrases.key) - 1)] == asked) if len(asked) else low
+    i, pair, low = i[met], pair[met], low[met]
+    j, back = _expanded(low, run[low] - low)
+    return pair[back], i[back], j
+
+
+@dataclass(frozen=True)
+class _Voted:
+    """Groups of meetings that say one thing, those of a pair with most of them.
+
+    Attributes:
+        rows: of the meetings, group by group.
+        of: the group of each row.
+        rank: of each group among those of its pair.
+    """
+
+    rows: np.ndarray
+    of: np.ndarray
+    rank: np.ndarray
+
+
+def _voted(said: np.ndarray, pair: np.ndarray, most: int) -> _Voted:
+    order = np.argsort(said, kind="stable")
+    begins, votes = runs(said[order])
+    kept = np.flatnonzero(votes >= SUPPORT)
+    of = pair[order[begins[kept]]]
+    ranked = np.lexsort((-votes[kept], of))
+    rank = np.arange(len(ranked)) - np.searchsorted(of[ranked], of[ranked])
+    chosen = kept[ranked[rank < most]]
+    rows, group = _expanded(begins[chosen], votes[chosen])
+    return _Voted(order[rows], group, rank[rank < most])
+
+
+def _slopes(one: np.ndarray, other: np.ndarray, voted: _Voted) -> np.ndarray:
+    """The ratio of pace that most meetings of each group say when two of them that lie far apart are taken together.
+
+    A phrase alone is too short to tell it where a grid has moved its notes. 0 where no two lie apart.
+
+    Args:
+        one, other: where each meeting lies in its pieces.
+    """
+    count = len(voted.rank)
+    one, other = one[voted.rows], other[voted.rows]
+    order = np.lexsort((other, one, voted.of))
+    one, other = one[order], other[order]
+    sizes = np.bincount(voted.of, minlength=count)
+    far = np.arange(len(one)) + (sizes[voted.of] + 1) // 2
+    near = np.flatnonzero(far < np.cumsum(sizes)[voted.of])
+    far = far[near]
+    apart, meant = one[far] - one[near], other[far] - other[near]
+    kept = np.flatnonzero((apart > 0) & (meant > 0))
+    ratio, of = meant[kept] / apart[kept], voted.of[near[kept]]
+    common = _voted((of << 12) | _pace(ratio), of, 1)
+    slopes = np.zeros(count)
+    slopes[of[common.rows[np.searchsorted(common.of, np.arange(len(common.rank)))]]] = _middle(
+        ratio[common.rows], common.of
+    )
+    return slopes
+
+
+def _pace(ratio: np.ndarray) -> np.ndarray:
+    """Ratios in twelfths of an octave, as numbers below 2^12."""
+    return np.round(np.log2(ratio) * 12).astype(np.int64) + 2048
+
+
+def _middle(values: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The upper median of each group; `of` is ascending from 0, without gaps."""
+    begins, sizes = runs(of)
+    return values[np.lexsort((values, of))][begins + sizes // 2]
 
 
 def _agreeing(
