@@ -3,8 +3,8 @@
 Three steps, each linear in the number of pieces but for what is really alike:
 
 1. *Phrases.* The highest and the lowest note of every onset and of every quarter, and the top of each track, are lines.
-   A phrase is four successive notes of a line: its intervals and the ratios of its time spans, so neither
-   transposition nor pace matters.
+   A phrase is four successive notes of a line, its intervals and the ratios of its time spans, or six and their
+   intervals alone, so neither transposition nor pace matters.
 2. *Candidates.* The sets of phrases are compared by MinHash (Broder 1997, "On the resemblance and containment of
    documents"). By each column of the signatures pieces are sorted as in an LSH forest (Bawa et al. 2005): equal in that
    column, and side by side where the next agrees as well. A piece meets its next neighbours only, which leaves the
@@ -29,6 +29,8 @@ from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 
 PHRASE = 4
 """Onsets; longer ones seldom survive where notes are missing, shorter ones are commonplace."""
+TUNE = 6
+"""Onsets of a phrase that says intervals alone: where a grid has moved the notes, pace tells little."""
 PERMUTATIONS = 256
 PARTS = 4
 """Tracks whose own top line counts, the ones with most notes."""
@@ -488,7 +490,7 @@ def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
         for extreme, line in ((np.maximum, height[last]), (np.minimum, height[first])):
             lines.append((of[begins][many], of[begins][many], grid, extreme.reduceat(line, begins)[many]))
     lines.append(_parts(owner, count, onset, pitch, track))
-    found = [windows(*line) for line in lines]
+    found = [windows(*line, *kind) for line in lines for kind in ((PHRASE, True), (TUNE, False))]
     keys, at, high, span = (np.concatenate(columns) for columns in zip(*found, strict=True))
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
@@ -515,25 +517,26 @@ def _parts(
 
 
 def windows(
-    line: np.ndarray, owner: np.ndarray, times: np.ndarray, pitch: np.ndarray
+    line: np.ndarray, owner: np.ndarray, times: np.ndarray, pitch: np.ndarray, length: int = PHRASE, paced: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The phrases of lines, those without movement left out: key (owner and hash), first onset, first pitch, span.
 
     Args:
         line: number of the line of each note, notes of one line side by side.
         owner: its piece.
+        length: onsets of a phrase.
+        paced: whether ratios of time spans count; else the intervals alone.
     """
-    rows = np.flatnonzero(line[PHRASE - 1 :] == line[: len(line) - PHRASE + 1]) if len(line) >= PHRASE else line[:0]
+    rows = np.flatnonzero(line[length - 1 :] == line[: len(line) - length + 1]) if len(line) >= length else line[:0]
     moves, waits = np.diff(pitch), np.diff(times)
-    moving = np.zeros(len(rows), bool)
-    for k in range(PHRASE - 1):
-        moving |= moves[rows + k] != 0
-    rows = rows[moving]
-    hashed = np.zeros(len(rows), np.uint64)
-    # Thirds of an octave of pace: 1:1, 3:2 and 2:1 are told apart, a shaken grid is not.
-    paces = [np.round(np.log2(waits[rows + k + 1] / waits[rows + k]) * 1.5) + 64 for k in range(PHRASE - 2)]
-    for told in (*(moves[rows + k] + 200 for k in range(PHRASE - 1)), *paces):
-        hashed = (hashed ^ told.astype(np.uint64)) * _MIXER
+    rows = rows[np.logical_or.reduce([moves[rows + k] != 0 for k in range(length - 1)])]
+    told = [moves[rows + k] + 200 for k in range(length - 1)]
+    if paced:
+        # Thirds of an octave of pace: 1:1, 3:2 and 2:1 are told apart, a shaken grid is not.
+        told += [np.round(np.log2(waits[rows + k + 1] / waits[rows + k]) * 1.5) + 64 for k in range(length - 2)]
+    hashed = np.full(len(rows), length, np.uint64)
+    for one in told:
+        hashed = (hashed ^ one.astype(np.uint64)) * _MIXER
         hashed ^= hashed >> np.uint64(29)
     key = (owner[rows] << PHRASE_BITS) | (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64)
-    return key, times[rows], pitch[rows], times[rows + PHRASE - 1] - times[rows]
+    return key, times[rows], pitch[rows], times[rows + length - 1] - times[rows]
