@@ -40,8 +40,8 @@ PARTNERS = 6
 """Pieces that a piece is aligned with at most by its own choice: in a large corpus the commonplace resembles much."""
 REPEATS = 8
 """Places of one phrase in a piece that are compared: one that both repeat would vote for every pair of its places."""
-VOTES = 6
-"""Ways to lay two pieces over each other that are tried, the most voted first."""
+VOTES, TUNES = 6, 3
+"""Ways to lay two pieces over each other that are tried, the most voted first: by phrases with and without pace."""
 SHIFTS = 2
 """Shifts in pitch, the most voted first, of which a way is tried that takes its pace from phrases far apart."""
 TOLERANCE = (20, 120)
@@ -287,46 +287,73 @@ def align(pieces: Outlines, pairs: np.ndarray, least: float = 0.0) -> Alignments
     """
     one, other = pairs[:, 0], pairs[:, 1]
     fewer = np.minimum(pieces.onsets[one], pieces.onsets[other])
-    agreed, notes = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
-    shift, ratio, offset = np.zeros(len(pairs), np.int64), np.ones(len(pairs)), np.zeros(len(pairs))
+    most = np.zeros(len(pairs))
+    tried = [np.zeros(0, _WAY)]
     for ways in _ways(pieces, pairs):
-        ways = ways[agreed[ways["pair"]] <= CERTAIN * fewer[ways["pair"]]]
+        ways = ways[most[ways["pair"]] <= CERTAIN * fewer[ways["pair"]]]
         of = ways["pair"]
-        found, met = _agreeing(pieces, one[of], other[of], ways["shift"], ways["ratio"], ways["offset"])
-        better = found > agreed[of]
-        of = of[better]
-        agreed[of], notes[of] = found[better], met[better]
-        shift[of], ratio[of], offset[of] = (ways[name][better] for name in ("shift", "ratio", "offset"))
-    share = np.full(len(pairs), -1.0)
-    # No correction for chance makes the share larger.
-    alike = np.flatnonzero((notes > 0) & (agreed >= least * fewer))
-    beat = TICKS_PER_QUARTER * np.maximum(ratio[alike], 1.0)
-    misplaced = np.zeros(len(alike))
+        ways["agreed"], ways["notes"] = _agreeing(
+            pieces, one[of], other[of], ways["shift"], ways["ratio"], ways["offset"]
+        )
+        most[of] = np.maximum(most[of], ways["agreed"])
+        # No correction for chance makes the share larger.
+        tried.append(ways[(ways["notes"] > 0) & (ways["agreed"] >= least * fewer[of])])
+    ways = np.concatenate(tried)
+    of = ways["pair"]
+    beat = TICKS_PER_QUARTER * np.maximum(ways["ratio"], 1.0)
+    misplaced = np.zeros(len(ways))
     for beats in BESIDE:
-        moved = offset[alike] + beats * beat
-        by_chance, _ = _agreeing(pieces, one[alike], other[alike], shift[alike], ratio[alike], moved)
+        moved = ways["offset"] + beats * beat
+        by_chance, _ = _agreeing(pieces, one[of], other[of], ways["shift"], ways["ratio"], moved)
         misplaced = np.maximum(misplaced, by_chance)
-    beyond = np.maximum(agreed[alike] - misplaced, 0) / np.maximum(fewer[alike] - misplaced, 1)
-    share[alike] = np.where(beyond >= least, beyond, -1)
+    beyond = np.maximum(ways["agreed"] - misplaced, 0) / np.maximum(fewer[of] - misplaced, 1)
+    # The way of each pair on which most agrees beyond chance; of equal ones the first that was tried.
+    order = np.lexsort((-beyond, of))
+    found, first = np.unique(of[order], return_index=True)
+    best = order[first]
+    share = np.full(len(pairs), -1.0)
+    notes, shift, ratio = np.zeros(len(pairs), np.int64), np.zeros(len(pairs), np.int64), np.ones(len(pairs))
+    share[found] = np.where(beyond[best] >= least, beyond[best], -1)
+    notes[found], shift[found], ratio[found] = (ways[name][best] for name in ("notes", "shift", "ratio"))
     return Alignments(share, notes, shift, ratio)
 
 
-_WAY = np.dtype([("pair", np.int64), ("shift", np.int64), ("ratio", float), ("offset", float)])
+_WAY = np.dtype(
+    [
+        ("pair", np.int64),
+        ("shift", np.int64),
+        ("ratio", float),
+        ("offset", float),
+        ("agreed", float),
+        ("notes", np.int64),
+    ]
+)
+"""One way to lay a pair over each other, and what agrees then."""
 
 
 def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
-    """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …"""
+    """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …
+
+    After those whose pace is that of phrases come those whose pace is that between phrases which lie far apart.
+    """
     phrases = pieces.phrases
     pair, i, j = _meetings(phrases, pieces.run, pairs)
     shift = phrases.height[j] - phrases.height[i]
     ratio = phrases.span[j] / phrases.span[i]
     # A shift of less than 2^9 and a pace of less than 2^11 either way.
     whole = (pair << 10) | (shift + 512)
-    voted = [_voted((whole << 12) | _pace(ratio), pair, VOTES), _voted(whole, pair, SHIFTS)]
-    ratios = [_middle(ratio[voted[0].rows], voted[0].of), _slopes(phrases.at[i], phrases.at[j], voted[1])]
+    way, paced = (whole << 12) | _pace(ratio), phrases.key[i] & 1 == 1
+    voted = [
+        _voted(way, pair, VOTES, np.flatnonzero(paced)),
+        _voted(way, pair, TUNES, np.flatnonzero(~paced)),
+        _voted(whole, pair, SHIFTS, np.arange(len(pair))),
+    ]
+    ratios = [_middle(ratio[one.rows], one.of) for one in voted[:2]]
+    ratios.append(_slopes(phrases.at[i], phrases.at[j], voted[2]))
     rows = np.concatenate([one.rows for one in voted])
-    rank = np.concatenate([voted[0].rank, voted[1].rank + VOTES])
-    of = np.concatenate([voted[0].of, voted[1].of + len(voted[0].rank)])
+    rank = np.concatenate([one.rank + before for one, before in zip(voted, (0, VOTES, VOTES + TUNES), strict=True)])
+    groups = np.cumsum([0, *(len(one.rank) for one in voted)])
+    of = np.concatenate([one.of + before for one, before in zip(voted, groups[:-1], strict=True)])
     first = rows[np.searchsorted(of, np.arange(len(rank)))]
     made = np.zeros(len(rank), _WAY)
     made["pair"], made["shift"], made["ratio"] = pair[first], shift[first], np.concatenate(ratios)
@@ -341,7 +368,7 @@ def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
     made["offset"] = (begin[best + inside[best] // 2] & (2 * _MIDDLE - 1)) - _MIDDLE
     placed = (inside[best] >= SUPPORT) & (made["ratio"] > 0)
     # One way of each pair at a time, since what agrees best so far is asked before the next is tried.
-    for number in range(VOTES + SHIFTS):
+    for number in range(VOTES + TUNES + SHIFTS):
         yield made[placed & (rank == number)]
 
 
@@ -371,8 +398,9 @@ class _Voted:
     rank: np.ndarray
 
 
-def _voted(said: np.ndarray, pair: np.ndarray, most: int) -> _Voted:
-    order = np.argsort(said, kind="stable")
+def _voted(said: np.ndarray, pair: np.ndarray, most: int, among: np.ndarray) -> _Voted:
+    """The `most` largest groups of each pair by what is `said`, of the rows `among`."""
+    order = among[np.argsort(said[among], kind="stable")]
     begins, votes = runs(said[order])
     kept = np.flatnonzero(votes >= SUPPORT)
     of = pair[order[begins[kept]]]
@@ -402,7 +430,7 @@ def _slopes(one: np.ndarray, other: np.ndarray, voted: _Voted) -> np.ndarray:
     apart, meant = one[far] - one[near], other[far] - other[near]
     kept = np.flatnonzero((apart > 0) & (meant > 0))
     ratio, of = meant[kept] / apart[kept], voted.of[near[kept]]
-    common = _voted((of << 12) | _pace(ratio), of, 1)
+    common = _voted((of << 12) | _pace(ratio), of, 1, np.arange(len(of)))
     slopes = np.zeros(count)
     slopes[of[common.rows[np.searchsorted(common.of, np.arange(len(common.rank)))]]] = _middle(
         ratio[common.rows], common.of
@@ -538,5 +566,7 @@ def windows(
     for one in told:
         hashed = (hashed ^ one.astype(np.uint64)) * _MIXER
         hashed ^= hashed >> np.uint64(29)
-    key = (owner[rows] << PHRASE_BITS) | (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64)
+    # The last bit says whether pace counts.
+    low = (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64) & ~1
+    key = (owner[rows] << PHRASE_BITS) | low | int(paced)
     return key, times[rows], pitch[rows], times[rows + length - 1] - times[rows]
