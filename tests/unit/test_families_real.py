@@ -27,7 +27,7 @@ from tests.unit.test_families import Columns, joined, requantised, revoiced, str
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.getenv("DALSEGNO_SHARED") or ROOT.parent / "shared") / "data"
 
-TUNED = ("jsb", "nottingham", "pianomidi")
+TUNED = ("jsb", "nottingham", "pianomidi", "symbtr", "wjd")
 ENTRIES = {
     "asap": "asap",
     "groove": "groove",
