@@ -16,6 +16,7 @@ import numpy as np
 from symusic import Score
 
 from dalsegno.data import families
+from dalsegno.data.melodies import melody, related
 from dalsegno.data.notes import DRUMS, TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.base import PieceMetric
@@ -53,8 +54,8 @@ def read(path: Path) -> list[Notes]:
 def verdicts(pieces: list[Notes]) -> dict[str, str]:
     """What each metric of a piece does not tell apart; an empty string where the controls stand in order."""
     columns = ("program", "start", "duration", "pitch")
-    melodies = [families.melody({name: getattr(piece, name) for name in columns}) for piece in pieces]
-    family = families.components(len(pieces), families.related(melodies))
+    melodies = [melody({name: getattr(piece, name) for name in columns}) for piece in pieces]
+    family = families.components(len(pieces), related(melodies))
     in_train = np.random.default_rng(0).permutation(len(pieces))[family] % 2 == 0
     cut = [piece.excerpt(BARS * TICKS_PER_BAR) for piece in pieces]
     held_out = np.flatnonzero(~in_train).tolist()

@@ -28,7 +28,7 @@ def real_pieces(folder: Path) -> dict[str, Notes]:
     pieces: dict[str, Notes] = {}
     for name, every in COLLECTIONS.items():
         source = Music21Source.model_validate({"kind": "music21", "collection": name})
-        corpus.build_files(source, list_source(source)[::every], folder / name, max_rejects=0.0)
+        corpus.build_files(source, list_source(source)[::every], folder / name, max_rejects=0.01)
         ids = read_piece_ids(folder / name)
         notes = read_notes(folder / name / "notes.parquet").pieces(range(len(ids)))
         pieces |= {f"{name}/{piece}": view for piece, view in zip(ids, notes, strict=True)}

@@ -30,6 +30,7 @@ from tests.unit.plants import cut, ornamented, transposed
 TRAIN = 80
 UNSEEN = 100
 BARS = 12
+BAR_TICKS = 1920
 
 
 def tokens(values: list[list[int]]) -> list[np.ndarray]:
@@ -210,7 +211,9 @@ EDGES: dict[str, Notes] = {
     "drums only": make_notes(start=[0, 240, 480], duration=[120] * 3, pitch=[36, 42, 38], program=[128] * 3),
     "two hundred tracks": make_notes(start=[0] * 200, duration=[960] * 200, pitch=[60] * 200, track=range(200)),
     "rests": make_notes(start=[0, 48000], duration=[480] * 2, pitch=[60, 62]),
-    "an hour": make_notes(start=np.arange(900) * 3840, duration=[480] * 900, pitch=60 + np.arange(900) % 12),
+    "ten hours": make_notes(
+        start=np.arange(18_000) * BAR_TICKS, duration=[480] * 18_000, pitch=60 + np.arange(18_000) % 12
+    ),
 }
 
 

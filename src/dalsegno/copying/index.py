@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from dalsegno.copying import passages
+from dalsegno.copying import passages, whole_bars
+from dalsegno.copying.commonplace import Commonplace
+from dalsegno.copying.spans import Span
 from dalsegno.copying.streams import BAR, GRID, STREAMS, Gridded, bars, lines, streams
 from dalsegno.copying.suffixes import Matches, Suffixes
 
@@ -24,16 +25,10 @@ CANDIDATES = 4
 """Alignments that are tried a stream and way of finding them."""
 BARS = {"content": np.uint64, "owner": np.int32, "number": np.int32, "lowest": np.uint8}
 """What is kept of the bars of training pieces, sorted by content: equal ones stand together."""
-MOST_BARS = 64
-"""Bars of a sample whose information is asked for, those with the most notes: more would change no verdict."""
 SHORTEST = 7
 """Texture tokens of a bar: shorter stretches are shared by chance, whatever their tokens."""
 LONGEST = 127
 """Texture tokens of sixteen bars: what a longer stretch adds changes no verdict."""
-ORDER = 3
-"""Tokens of context of the n-gram model that says how commonplace a texture is."""
-PRIOR = 2.0
-"""Weight of the shorter context, in observations (a Dirichlet prior whose mean is the next shorter context's)."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +43,9 @@ class Figures:
         texture_bits: the same of a stretch of a bar or longer, by what an n-gram model of all *other* families
             expects: a formula of many pieces tells nothing, however long.
         bar_bits: information of the most telling run of whole bars that a training piece holds, onsets, pitches
-            (transposed or not) and durations alike: what an n-gram model of the lines of all other families expects.
-            The most telling bar counts whole and the others half, since where music quotes, it often goes on.
-        same_key_bar_bits: information of the most telling bar that stands there in the same key: rarer by chance.
+            (transposed or not) and durations alike, and of how it stands among the bars around it: what one would not
+            expect who knows all other families (`dalsegno.copying.whole_bars`).
+        same_key_bar_bits: the same of the most telling bar that stands there in the same key: rarer by chance.
         passage_notes: notes that agree in the best aligned passage, less those that do not (see `passages.Passage`).
         melody_notes: the same of the top line of the highest track alone: an accompaniment is shared by many pieces.
         ngram_share: share of the n-grams of six notes of a voice that stand in the training set.
@@ -78,24 +73,6 @@ FIGURES = tuple(field.name for field in fields(Figures))
 
 
 @dataclass(frozen=True)
-class Span:
-    """A stretch of a piece that a training piece holds as well.
-
-    Attributes:
-        figure: the figure that it is measured by, and `value` what it says.
-        begin, end: grid steps in the piece.
-        owner: training piece; `at` is where the stretch begins there, in grid steps.
-    """
-
-    figure: str
-    value: float
-    begin: int
-    end: int
-    owner: int
-    at: int
-
-
-@dataclass(frozen=True)
 class Nearness:
     """What a search finds: the figures, the best span of each kind, and the telling spans of all (only the best of
     each have their place in the training piece as a grid step)."""
@@ -120,6 +97,7 @@ class TrainingIndex:
         self.suffixes = suffixes
         self.notes = notes
         self.bars = bars
+        self._model = Commonplace(suffixes, notes["family"])
 
     @classmethod
     def of(cls, pieces: Iterable[Gridded], families: Sequence[str] | None = None) -> TrainingIndex:
@@ -217,7 +195,7 @@ class TrainingIndex:
                 else self._spans(name, matches, bits, onsets[name])
             )
             tried |= self._candidates(name, matches, bits, onsets[name])
-        spans += self._copied_bars(piece, own["lines"], rows, left_out)
+        spans += whole_bars.find(self.bars, self._model, piece, own, rows, left_out)
         (passage, owner), (melody, singer) = self._passages(piece, tried)
         spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
         spans += [Span("melody_notes", melody.score, melody.begin, melody.end, singer, melody.at)]
@@ -280,7 +258,7 @@ class TrainingIndex:
         length = matches.length[places, column]
         length = np.maximum(length - (length % 2 == 0), 0)
         owner, at = matches.owner[places, column], matches.position[places, column]
-        counts = [self.suffixes["texture"].count(tokens, width) for width in range(1, ORDER + 2)]
+        counts = self._model.counts("texture", tokens)
         result = [Span("texture_bits", 0.0, 0, 0, -1, 0)]
         reached = 0
         for i in np.flatnonzero((length >= SHORTEST) & (places % 2 == 0)).tolist():
@@ -289,107 +267,12 @@ class TrainingIndex:
             if end <= reached:
                 continue
             reached = end
-            value = self._surprise(
-                "texture", tokens[i : min(end, i + LONGEST)], [count[i:] for count in counts], int(owner[i]), left_out
-            )
+            stretch = tokens[i : min(end, i + LONGEST)]
+            bits = self._model.bits("texture", stretch, [count[i:] for count in counts], int(owner[i]), left_out)
+            value = float(bits.sum())
             begin = self._onset("texture", int(owner[i]), int(at[i]))
             result.append(Span("texture_bits", value, i // 2 * GRID, (end + 1) // 2 * GRID, int(owner[i]), begin))
         return result
-
-    def _copied_bars(
-        self, piece: Gridded, tokens: np.ndarray, rows: np.ndarray, left_out: np.ndarray | None
-    ) -> list[Span]:
-        """The runs of whole bars that the training set holds, in any key, and bars in the same; of 0 bits for none.
-
-        Args:
-            tokens, rows: the piece's lines, see `streams.lines`.
-        """
-        own = bars(piece)
-        low, high = (np.searchsorted(self.bars["content"], own.content, side) for side in ("left", "right"))
-        found = np.flatnonzero(high > low)
-        found = np.sort(found[np.argsort(-own.notes[found], kind="stable")[:MOST_BARS]])
-        counts = [self.suffixes["lines"].count(tokens, width) for width in range(1, ORDER + 2)] if len(found) else []
-        bar_of = piece.start[rows] // BAR
-        # The token that leads out of a bar says nothing of it.
-        within = (tokens > 0) & (bar_of == np.append(bar_of[1:], -1))
-        result = [Span(name, 0.0, 0, 0, -1, 0) for name in ("bar_bits", "same_key_bar_bits")]
-        runs: dict[tuple[int, int], tuple[Span, float]] = {}
-        for i in found.tolist():
-            places = np.arange(low[i], high[i])
-            if left_out is not None:
-                places = places[~np.isin(self.bars["owner"][places], left_out)]
-            begin = int(own.number[i]) * BAR
-            here = np.flatnonzero(within & (bar_of == own.number[i]))
-            if not len(places) or not len(here):
-                continue
-            first = int(self.bars["owner"][places[0]])
-            value = sum(
-                self._surprise("lines", tokens[line], [count[line[0] :] for count in counts], first, left_out)
-                for line in np.split(here, np.flatnonzero(np.diff(here) > 1) + 1)
-            )
-            ending = []
-            owners, numbers, lowest = (self.bars[name][places] for name in ("owner", "number", "lowest"))
-            for owner, number in zip(owners.tolist(), numbers.tolist(), strict=True):
-                at = number * BAR
-                # A run goes on where the bar before stands before in the same piece.
-                run, peak = runs.get((owner, at - begin), (None, 0.0))
-                if run is None or run.end != begin:
-                    run, peak = Span("bar_bits", 0.0, begin, begin, owner, at), 0.0
-                total = 2 * run.value - peak + value
-                peak = max(peak, value)
-                run = replace(run, value=(peak + total) / 2, end=begin + BAR)
-                runs[owner, at - begin] = run, peak
-                ending.append(run)
-            result.append(max(ending, key=lambda span: span.value))
-            if (same := np.flatnonzero(lowest == own.lowest[i])).size:
-                at = int(numbers[same[0]]) * BAR
-                result.append(Span("same_key_bar_bits", value, begin, begin + BAR, int(owners[same[0]]), at))
-        return result
-
-    def _surprise(
-        self, name: str, stretch: np.ndarray, counts: Sequence[np.ndarray], owner: int, left_out: np.ndarray | None
-    ) -> float:
-        """Bits of a stretch of a stream under an n-gram model of the training set without one piece's family.
-
-        Interpolated as in MacKay and Peto, "A hierarchical Dirichlet language model" (1995).
-
-        Args:
-            counts: how often the 1, 2, … tokens from each place of the stretch stand in the whole training set.
-            left_out: training pieces that do not count, either.
-        """
-        one = self.suffixes[name]
-        rows = np.flatnonzero(self.notes["family"] == self.notes["family"][owner])
-        rows = rows if left_out is None else np.union1d(rows, left_out)
-        body = np.concatenate([one.tokens[one.offsets[row] : one.offsets[row + 1]] for row in rows.tolist()])
-        agree = body[:, None] == stretch
-        others = []
-        together = agree
-        for width, count in enumerate(counts[: len(stretch)]):
-            if width:
-                together = together[:-1, :-1] & agree[width:, width:]
-            others.append(count[: len(stretch) - width] - together.sum(axis=0))
-        total = max(len(one) - len(body), 0)
-        share = (others[0] + PRIOR * self._commonness(name, stretch)) / (total + PRIOR)
-        for width in range(1, len(others)):
-            context = others[width - 1][: len(stretch) - width]
-            share[width:] = (others[width] + PRIOR * share[width:]) / (context + PRIOR)
-        return float(-np.log2(share).sum())
-
-    def _commonness(self, name: str, tokens: np.ndarray) -> np.ndarray:
-        """What the n-gram model expects of tokens before it saw any: all alike, or of lines interval times wait."""
-        if name != "lines":
-            return np.full(len(tokens), 1 / max(len(self.suffixes[name]), 1))
-        share = 1.0
-        for values, own in zip(self._line_parts, np.divmod(tokens, 4096), strict=True):
-            share = share * (values[own] + 0.5) / (values.sum() + 0.5 * len(values))
-        return np.asarray(share)
-
-    @cached_property
-    def _line_parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """How often each interval and each wait stand in the lines."""
-        tokens = self.suffixes["lines"].tokens
-        interval, wait = np.divmod(tokens[tokens > 0], 4096)
-        return np.bincount(interval, minlength=128), np.bincount(wait, minlength=4096)
 
     def _onset(self, name: str, owner: int, position: int) -> int:
         """The grid step at which a token of a training piece lies."""

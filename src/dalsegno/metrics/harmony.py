@@ -82,6 +82,11 @@ def _chord_entropy(pieces: Pieces) -> np.ndarray:
     return grouped_entropy(piece * SETS + parts.classes[order], piece, parts.ticks[order].astype(float), pieces.number)
 
 
+def _chords_used(pieces: Pieces) -> np.ndarray:
+    different, all_ = chord_ngrams(pieces, 1)
+    return np.where(all_ > 0, different, np.nan)
+
+
 def _chord_irregularity(pieces: Pieces) -> np.ndarray:
     return ratio(*chord_ngrams(pieces, 3))
 
@@ -143,6 +148,12 @@ chord_entropy = PieceMetric(_chord_entropy, "bits")
 
 After the chord histogram entropy of Yeh and others, Automatic Melody Harmonization with Triad Chords, 2021, there of
 given chord symbols.
+"""
+
+chords_used = PieceMetric(_chords_used, "chords")
+"""Different chords on the beats. Undefined without chords.
+
+After the chord coverage of Yeh and others, 2021, there of given chord symbols.
 """
 
 chord_irregularity = PieceMetric(_chord_irregularity, "share of trigrams")

@@ -40,6 +40,7 @@ METRICS: dict[str, str] = {
     "triad_share": "dalsegno.metrics.harmony:triad_share",
     "seventh_share": "dalsegno.metrics.harmony:seventh_share",
     "chord_entropy": "dalsegno.metrics.harmony:chord_entropy",
+    "chords_used": "dalsegno.metrics.harmony:chords_used",
     "chord_irregularity": "dalsegno.metrics.harmony:chord_irregularity",
     "chord_tonal_distance": "dalsegno.metrics.harmony:chord_tonal_distance",
     "tonal_distance": "dalsegno.metrics.harmony:tonal_distance",

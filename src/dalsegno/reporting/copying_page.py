@@ -131,8 +131,7 @@ def _nearest(found: Mapping[str, Mapping[str, Sequence[tuple[str, Pieces]]]], co
                     Cell(one["verdict"]),
                     *(Cell(number) for number in numbers),
                     Cell(count(int(float(one["longest_match"])))),
-                    Cell(one["bar"], f"{show(float(one['bars']))} bars"),
-                    Cell(one["training_piece"], f"bar {one['training_bar']}"),
+                    *_places(one),
                 )
                 lines.append(Line((model, about), cells, "model", colours[model]))
     columns = (
@@ -145,3 +144,12 @@ def _nearest(found: Mapping[str, Mapping[str, Sequence[tuple[str, Pieces]]]], co
         Column("Nearest training piece", "id"),
     )
     return Table(f"The {NEAREST} nearest samples of each series", ("Sample",), columns, tuple(lines))
+
+
+def _places(one: dict[str, str]) -> tuple[Cell, Cell]:
+    """Where the nearest stretch lies in the sample and in the training set; dashes where there is none."""
+    if not one["training_piece"]:
+        return Cell("–"), Cell("–")
+    return Cell(one["bar"], f"{show(float(one['bars']))} bars"), Cell(
+        one["training_piece"], f"bar {one['training_bar']}"
+    )
