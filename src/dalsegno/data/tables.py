@@ -273,6 +273,7 @@ class Corpus:
         self._group = lru_cache(maxsize=HELD_GROUPS)(lambda group: _columns(self._file.read_row_group(group)))
         self._meters = _Marks(self._folder / "meters.parquet")
         self._tempos = _Marks(self._folder / "tempos.parquet")
+        self._labels = _Marks(self._folder / "labels.parquet")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -322,6 +323,10 @@ class Corpus:
     def tempos(self, index: int) -> list[tuple[int, float]]:
         """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
         return self._tempos.of(index)
+
+    def labels(self, index: int) -> dict[str, str]:
+        """Label -> value of piece `index`."""
+        return dict(self._labels.of(index))
 
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them.
