@@ -39,8 +39,8 @@ JUDGED = {
     "melody_notes": 2.5,
 }
 """The figures that verdicts rest on, each with its unit in distances from the median to the 99th percentile of unseen
-music; the others describe. Most of the false alarms that are allowed go to what can tell a copy of one bar; longer copies
-pass every limit by far. Chosen on plants that `tests/unit/test_copying_real.py` does not report."""
+music; the others describe. Most of the false alarms that are allowed go to what can tell a copy of one bar; longer
+copies pass every limit by far. Chosen on plants that `tests/unit/test_copying_real.py` does not report."""
 COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
 
 
