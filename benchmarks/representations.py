@@ -12,8 +12,9 @@ which alternate.
 - *A full pass*: every token once, as padded batches: MidiTok's `DatasetMIDI`, `DataCollator` and torch's `DataLoader`,
   from files and from tokens in memory (its `pre_tokenize`, which is not timed), against
   `dalsegno.representations.batching.read`, its folder opened anew.
-- *Memory*: the largest anonymous memory of a process that packs, of one of its two workers, of one that passes over the
-  batches, and of one that draws a hundred training batches, for the archive's pieces once and ten times.
+- *Memory*: the largest anonymous memory of a process that packs (alone, or with two workers, the larger of which is
+  told too), of one that passes over the batches, and of one that draws a hundred training batches, for the archive's
+  pieces once and ten times.
 """
 
 from __future__ import annotations
@@ -152,22 +153,26 @@ def passes(files: list[Path], packed_folder: Path, rounds: int) -> None:
 
 @contextlib.contextmanager
 def watched(name: str) -> Any:
-    """Prints the largest anonymous memory while it lasts, of this process and of its largest child."""
+    """Prints the largest anonymous memory while it lasts, of this process and of its largest child, and the seconds."""
     largest, ended = {"own": 0, "child": 0}, threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.01):
+        last = False
+        while not last:
+            last = ended.wait(0.01)
             largest["own"] = max(largest["own"], anonymous(os.getpid()))
             children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
             largest["child"] = max([largest["child"], *(anonymous(int(child)) for child in children)])
 
     thread = threading.Thread(target=watch)
     thread.start()
+    begun = time.perf_counter()
     yield
+    seconds = time.perf_counter() - begun
     ended.set()
     thread.join()
     child = f", largest worker {largest['child'] / 1024:.0f} MiB" if largest["child"] else ""
-    print(f"  {name:34s} {largest['own'] / 1024:6.0f} MiB{child}")
+    print(f"  {name:34s} {seconds:7.2f} s {largest['own'] / 1024:6.0f} MiB{child}")
 
 
 def anonymous(process: int) -> int:
@@ -181,9 +186,10 @@ def anonymous(process: int) -> int:
 
 def memory(what: str, folder: Path) -> None:
     """One measurement in a process of its own."""
-    if what == "pack":
-        with watched("packing on two processes"):
-            packing.pack(parse(RICH), folder, folder / "split.csv", folder / "packed", jobs=2)
+    if what.startswith("pack"):
+        jobs = int(what.removeprefix("pack"))
+        with watched(f"packing, processes: {jobs}"):
+            packing.pack(parse(RICH), folder, folder / "split.csv", folder / "packed", jobs)
     elif what == "pass":
         with watched("a pass over the batches"):
             for _ in batching.read(Packed(folder / "packed"), "train"):
@@ -221,7 +227,7 @@ def main() -> None:
         if "memory" in arguments.parts:
             for times, folder in ((1, corpus), (10, corpus_of(files, Path(name) / "tenfold", 10))):
                 print(f"Memory, the pieces {times} times:")
-                for what in ("pack", "pass", "train"):
+                for what in ("pack1", "pack2", "pass", "train"):
                     subprocess.run([sys.executable, __file__, str(folder), "--measure", what], check=True)
 
 

@@ -1,4 +1,4 @@
-"""The LSTM and the Transformer in PyTorch, with the weights of ours; for benchmarks and golden numbers alone.
+"""Our recurrent networks and Transformer in PyTorch, with our weights; for benchmarks and golden numbers alone.
 
 PyTorch is no dependency: `pip install torch==2.13.0 transformers` into an environment of its own that sees this
 project, too.
@@ -44,12 +44,42 @@ class LSTM(nn.Module):
         with torch.no_grad():
             for layer in range(layers):
                 for theirs, ours in (("weight_ih", "inward"), ("weight_hh", "recurrent")):
-                    getattr(self.lstm, f"{theirs}_l{layer}").copy_(torch.tensor(arrays[f"{ours}.{layer}"].T[order]))
-                getattr(self.lstm, f"bias_ih_l{layer}").copy_(torch.tensor(arrays[f"bias.{layer}"][order]))
+                    own = arrays[f"stack.layers.{layer}.{ours}"].T[order]
+                    getattr(self.lstm, f"{theirs}_l{layer}").copy_(torch.tensor(own))
+                own = arrays[f"stack.layers.{layer}.bias"][order]
+                getattr(self.lstm, f"bias_ih_l{layer}").copy_(torch.tensor(own))
                 getattr(self.lstm, f"bias_hh_l{layer}").zero_().requires_grad_(False)
 
     def forward(self, previous: torch.Tensor) -> torch.Tensor:
         return self.head(self.lstm(functional.embedding(previous, self.table))[0])
+
+
+class GRU(nn.Module):
+    """`dalsegno.models.gru.Network` on `torch.nn.GRU`."""
+
+    def __init__(self, arrays: Arrays, layers: int) -> None:
+        super().__init__()
+        self.table = tensor(arrays["embedding.tokens.0"])
+        self.head = Head(arrays)
+        size = self.table.shape[1]
+        self.gru = nn.GRU(size, size, layers, batch_first=True)
+        # Ours are update, reset, candidate; theirs reset, update, candidate. Of their second biases we have the last.
+        order = np.concatenate([np.arange(size, 2 * size), np.arange(size), np.arange(2 * size, 3 * size)])
+        ours_too = torch.cat([torch.zeros(2 * size), torch.ones(size)])
+        with torch.no_grad():
+            for layer in range(layers):
+                own = {
+                    name: arrays[f"stack.layers.{layer}.{name}"] for name in ("inward", "recurrent", "bias", "within")
+                }
+                getattr(self.gru, f"weight_ih_l{layer}").copy_(torch.tensor(own["inward"].T[order]))
+                getattr(self.gru, f"weight_hh_l{layer}").copy_(torch.tensor(own["recurrent"].T[order]))
+                getattr(self.gru, f"bias_ih_l{layer}").copy_(torch.tensor(own["bias"][order]))
+                second = getattr(self.gru, f"bias_hh_l{layer}")
+                second.zero_()[2 * size :] = torch.tensor(own["within"])
+                second.register_hook(lambda gradient: gradient * ours_too)
+
+    def forward(self, previous: torch.Tensor) -> torch.Tensor:
+        return self.head(self.gru(functional.embedding(previous, self.table))[0])
 
 
 class Block(nn.Module):
@@ -98,6 +128,13 @@ class Transformer(nn.Module):
         return self.head(functional.rms_norm(x, (x.shape[-1],), self.scale, 1e-6))
 
 
+def twin(name: str, arrays: Arrays, config: object, length: int) -> nn.Module:
+    """The twin of a network of a family, for windows of `length` steps."""
+    if name == "transformer":
+        return Transformer(arrays, config.layers, config.attention_heads, length)  # type: ignore[attr-defined]
+    return {"lstm": LSTM, "gru": GRU}[name](arrays, config.layers)  # type: ignore[attr-defined]
+
+
 class Training:
     """Ours, step by step: clipping, AdamW, the schedule's rates, nats a token.
 
@@ -124,4 +161,4 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())

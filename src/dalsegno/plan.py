@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from dalsegno.metrics.base import HistogramDistance
 from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
+from dalsegno.sampling.options import Sampler
 from dalsegno.study import Run, Study, StudyError, expand, nearest, written
 from dalsegno.training.options import LOOP
 
@@ -67,6 +68,13 @@ DATASET_STAGES = (
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
+
+GIFTS: dict[str, Callable[[Sampler], bool]] = {
+    "prompt": lambda sampler: sampler.prompt_bars > 0,
+    "voice": lambda sampler: sampler.voice is not None,
+    "attributes": lambda sampler: bool(sampler.attributes),
+}
+"""What a family may say that it takes -> whether a sampler gives it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -494,13 +502,22 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
             lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
         if not closed_form and model.training is None:
             lines.append(f"models.{name}.training: the family {model.family!r} needs this section")
-        prompted = sorted(
-            {s for run in expand(study) if run.model == name for s in run.samplers if study.samplers[s].prompt_bars}
-        )
-        if prompted and "prompt" not in family.SUPPORTS:
-            lines.append(
-                f"models.{name}: the family {model.family!r} takes no prompt, but samplers {prompted} give one"
-            )
+        used = sorted({sampler for run in expand(study) if run.model == name for sampler in run.samplers})
+        for what, gives in GIFTS.items():
+            if (named := [s for s in used if gives(study.samplers[s])]) and what not in family.SUPPORTS:
+                lines.append(
+                    f"models.{name}: the family {model.family!r} takes no {what}, but samplers {named} give one"
+                )
+        if "attributes" in family.SUPPORTS and name in resolved:
+            lines += _untellable(study, name, config.model_validate(model.config), used)
+        for member in resolved.get(name, {}).get("members", []):
+            # Whether it is a network at all is asked where all runs are known.
+            if (own := study.models.get(member)) is None or own.training is None:
+                continue
+            if "mixture" not in importlib.import_module(FAMILIES[own.family]).SUPPORTS:
+                lines.append(
+                    f"models.{name}.config.members: {member!r} is of {own.family}, which no ensemble can average"
+                )
         lines += _misfits(study, name, family.LAYOUTS)
     for index, name in enumerate(study.sweep.criterion if study.sweep else []):
         if not isinstance(load_metric(name), HistogramDistance):
@@ -508,6 +525,24 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
     if lines:
         raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
     return resolved
+
+
+def _untellable(study: Study, name: str, config: Any, samplers: Iterable[str]) -> list[str]:
+    """What samplers tell a model that it does not know, and what cannot be measured on its representations."""
+    from dalsegno.models.attributes import Measured, wished
+
+    lines = []
+    for sampler in samplers:
+        try:
+            wished(study.samplers[sampler].attributes, config.attributes, 1, 1)
+        except ValueError as error:
+            lines.append(f"samplers.{sampler}.attributes for models.{name}: {error}")
+    measured = [key for key, one in config.attributes.items() if isinstance(one, Measured)]
+    for representation in sorted({run.representation for run in expand(study) if run.model == name}):
+        if measured and (layout := study.representations[representation].layout) != "voices":
+            where = f"models.{name} on representations.{representation}"
+            lines.append(f"{where}: attributes.{measured[0]} is measured on voices, and this is {layout}")
+    return lines
 
 
 def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
@@ -527,8 +562,12 @@ def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
             for key, told in _lacking(options).items()
             if getattr(model.augmentation, key)
         ]
-        prompted = {s for run in runs if run.representation == representation for s in run.samplers}
-        if options.kind == "mmm" and (given := sorted(s for s in prompted if study.samplers[s].prompt_bars)):
+        samplers = sorted({s for run in runs if run.representation == representation for s in run.samplers})
+        for sampler in samplers:
+            voice, voices = study.samplers[sampler].voice, getattr(options, "voices", 0)
+            if voice is not None and not (options.layout == "voices" and voice < voices):
+                lines.append(f"{where}: samplers.{sampler}.voice: there is no voice {voice}, of {voices} from 0")
+        if options.kind == "mmm" and (given := sorted(s for s in samplers if study.samplers[s].prompt_bars)):
             lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
     return lines
 

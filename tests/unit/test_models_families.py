@@ -17,17 +17,15 @@ from dalsegno.representations.base import Packed
 from dalsegno.sampling.options import Sampler
 from dalsegno.study import Model
 from dalsegno.training.options import Augmentation
-from tests.unit.tiny import CONFIGS, MODELS, NEURAL, packed, trained
-
-KINDS = ("voices", "events")
+from tests.unit.tiny import CONFIGS, NEURAL, PAIRS, STEPWISE, packed, trained
 
 
-@pytest.fixture(params=KINDS)
-def data(request, tmp_path) -> Packed:
-    return packed(tmp_path / "packed", request.param)
+@pytest.fixture
+def data(kind, tmp_path) -> Packed:
+    return packed(tmp_path / "packed", kind)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_probabilities_of_a_step_sum_to_one(name, data):
     vocabulary = data.vocabulary
     piece = data.piece(9)[:7]
@@ -38,7 +36,7 @@ def test_probabilities_of_a_step_sum_to_one(name, data):
         assert total == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_a_token_depends_on_earlier_tokens_only(name, data):
     model = trained(name, data)
     piece = data.piece(0)[:9]
@@ -48,11 +46,11 @@ def test_a_token_depends_on_earlier_tokens_only(name, data):
         changed.reshape(-1)[at] = (changed.reshape(-1)[at] + 1) % data.vocabulary.size
         after = model.log_probs([changed])[0].reshape(-1)
         np.testing.assert_array_equal(before[:at], after[:at])
-        if name in NEURAL and at + 1 < piece.size:
+        if name in STEPWISE and at + 1 < piece.size:
             assert before[at + 1] != after[at + 1]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_a_piece_scores_the_same_alone_and_among_others(name, data):
     model = trained(name, data)
     pieces = [data.piece(i) for i in range(6)]
@@ -62,10 +60,16 @@ def test_a_piece_scores_the_same_alone_and_among_others(name, data):
         np.testing.assert_allclose(model.log_probs([piece])[0], logp, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", NEURAL)
-def test_gradient_is_causal(name, data):
+RELATIVE = CONFIGS["transformer"] | {"positions": "relative", "layers": 1}
+NETWORKS = [pytest.param(name, CONFIGS[name], "voices", id=name) for name in STEPWISE]
+NETWORKS.append(pytest.param("transformer", RELATIVE, "voices", id="relative"))
+NETWORKS.append(pytest.param("frame_rnn", CONFIGS["frame_rnn"] | {"cell": "lstm"}, "frames", id="frame_rnn"))
+
+
+@pytest.mark.parametrize(("name", "config", "kind"), NETWORKS)
+def test_gradient_is_causal(name, config, data):
     module = base.family(name)
-    network = module.Network(module.Config(**CONFIGS[name]), data.vocabulary, nnx.Rngs(0))
+    network = module.Network(module.Config(**config), data.vocabulary, nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (1, 12, 8))
     gradient = jax.grad(lambda x: jnp.sum(network.trunk(x, None)[:, 7] ** 2))(x)
     sizes = np.abs(np.asarray(gradient)).sum(axis=(0, 2))
@@ -73,10 +77,10 @@ def test_gradient_is_causal(name, data):
     assert np.all(sizes[8:] == 0)
 
 
-@pytest.mark.parametrize("name", NEURAL)
-def test_cached_steps_equal_the_whole_window(name, data):
+@pytest.mark.parametrize(("name", "config", "kind"), NETWORKS)
+def test_cached_steps_equal_the_whole_window(name, config, data):
     module = base.family(name)
-    network = module.Network(module.Config(**CONFIGS[name]), data.vocabulary, nnx.Rngs(0))
+    network = module.Network(module.Config(**config), data.vocabulary, nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (2, 20, 8))
     state = network.start(2)
     advance = jax.jit(network.advance)
@@ -99,6 +103,29 @@ def test_lstm_gradient_is_that_of_autodiff():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_gru_gradient_is_that_of_autodiff():
+    from dalsegno.models.gru import _recur_forward, recur
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    given = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, ((6, 3, 12), (4, 12), (4,)), strict=False))
+    target = jax.random.normal(keys[3], (6, 3, 4))
+    ours = jax.grad(lambda *x: jnp.sum(recur(*x) * target), (0, 1, 2))(*given)
+    plain = jax.grad(lambda *x: jnp.sum(_recur_forward(*x)[0] * target), (0, 1, 2))(*given)
+    for one, other in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["voices", "events"])
+def test_tied_weights_are_one_array(data):
+    module = base.family("gru")
+    arrays = Neural(module.Network(module.Config(**CONFIGS["gru"]), data.vocabulary, nnx.Rngs(0)), data.vocabulary)
+    assert not [name for name in arrays.arrays() if name.startswith("heads.") and name.endswith("absolute")]
+    assert "embedding.tokens.0" in arrays.arrays()
+    with pytest.raises(ValueError, match=r"hidden \(4\) equal to features \(8\)"):
+        module.Config(features=8, hidden=4, tied=True)
+
+
+@pytest.mark.parametrize("kind", ["voices", "events"])
 def test_inputs_of_a_piece_are_those_of_decoding(data):
     piece, vocabulary = data.piece(0), data.vocabulary
     whole = inputs_of(piece, vocabulary)
@@ -106,13 +133,14 @@ def test_inputs_of_a_piece_are_those_of_decoding(data):
     runs = jnp.zeros(vocabulary.width, int)
     for step, tokens in enumerate(piece):
         expected = Inputs(previous, runs, step % vocabulary.period)
-        for ours, theirs in zip(whole, expected, strict=True):
+        assert whole.attributes_BxTxA is None
+        for ours, theirs in zip(whole[:3], expected[:3], strict=True):
             np.testing.assert_array_equal(ours[step], theirs)
         runs = next_runs(runs, previous, jnp.asarray(tokens))
         previous = jnp.asarray(tokens)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in PAIRS if pair[0] in CONFIGS])
 def test_checkpoint_restores_the_model(name, data, tmp_path):
     module = base.family(name)
     config = module.Config(**CONFIGS[name])
@@ -206,8 +234,9 @@ def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     assert [piece.shape for piece in pieces] == [(8, 2), (8, 2)]
 
 
+@pytest.mark.parametrize("kind", ["voices", "events"])
 def test_an_ensemble_is_the_mean_of_its_members(data):
     pieces = [data.piece(i) for i in range(3)]
-    members = [trained(name, data).log_probs(pieces) for name in NEURAL]
+    members = [trained(name, data).log_probs(pieces) for name in STEPWISE]
     for found, *own in zip(trained("ensemble", data).log_probs(pieces), *members, strict=True):
         np.testing.assert_allclose(np.exp(found), np.mean(np.exp(own), axis=0), atol=1e-6)

@@ -57,7 +57,7 @@ def test_data_jobs_never_import_jax_and_runs_depend_on_their_family_alone(made: 
 
 def test_defaults_of_a_family_are_written_out(made: Plan) -> None:
     resolved = json.loads((made.results / "studies/first_light/study.json").read_text())
-    assert resolved["families"]["lstm"].keys() == {"features", "layers", "hidden", "dropout"}
+    assert resolved["families"]["lstm"].keys() == {"features", "layers", "hidden", "dropout", "tied", "attributes"}
 
 
 def test_a_second_plan_does_not_ask_the_families(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +82,39 @@ def test_an_unsupported_wish_is_an_error_before_any_job(tmp_path: Path) -> None:
         build(tmp_path, {"models": models, "gates": []})
     assert "models.ngram.training: the family 'ngram' is fitted in closed form" in str(caught.value)
     assert "models.lstm.training: the family 'lstm' needs this section" in str(caught.value)
+
+
+def test_conditions_that_a_family_does_not_take_are_errors_before_any_job(tmp_path: Path) -> None:
+    training = {"steps": 1}
+    told = {"density": {"measure": "density", "levels": 4}}
+    models = {
+        "ngram": {"family": "ngram"},
+        "lstm": {"family": "lstm", "training": training, "config": {"attributes": told}},
+        "masked": {"family": "masked", "training": training, "config": {"sweeps": 2}},
+        "both": {"family": "ensemble", "config": {"members": ["lstm", "masked"]}},
+    }
+    samplers = {
+        "dense": {"count": 4, "attributes": {"density": [1, 5]}},
+        "moody": {"count": 4, "attributes": {"mood": "calm"}},
+        "low": {"count": 4, "voice": 4},
+    }
+    with pytest.raises(StudyError) as caught:
+        build(tmp_path, {"models": models, "samplers": samplers, "gates": []})
+    for line in (
+        "models.ngram: the family 'ngram' takes no attributes, but samplers ['dense', 'moody'] give one",
+        "models.masked: the family 'masked' takes no attributes",
+        "samplers.dense.attributes for models.lstm: density: 5 is no level from 1 to 4",
+        "samplers.moody.attributes for models.lstm: mood: the model is told density",
+        "models.lstm on representations.remi: attributes.density is measured on voices, and this is events",
+        "models.ngram on representations.voices: samplers.low.voice: there is no voice 4, of 4 from 0",
+        "models.ngram on representations.remi: samplers.low.voice: there is no voice 4, of 0 from 0",
+        "models.masked on representations.remi: the family 'masked' takes voices",
+        "models.both.config.members: 'masked' is of masked, which no ensemble can average",
+    ):
+        assert line in str(caught.value)
+    models = {"frames": {"family": "frame_rnn", "training": training}}
+    with pytest.raises(StudyError, match="models.frames: the family 'frame_rnn' takes no voice"):
+        build(tmp_path, {"models": models, "samplers": {"low": {"voice": 0}}, "gates": []})
 
 
 def test_what_symbols_cannot_be_varied_by_is_an_error_before_any_job(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from dalsegno.metrics.measure import measure, write_histograms
 from dalsegno.metrics.registry import METRICS
 from dalsegno.metrics.rows import CONTRACT, Identity, read_rows, write_rows
 from dalsegno.metrics.scores import PieceScore
+from dalsegno.reporting import fidelity_cards
 from dalsegno.reporting.html import render, write_report
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.tables import collect, make_run, read_runs, write_runs
@@ -326,6 +327,24 @@ def test_a_fidelity_card_says_what_survives_and_never_rounds_up_to_all(page: str
     row = [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", table, re.S)[:12]]
     assert row[:3] == ["100", "98.8", "90.0"]
     assert "–" in row
+
+
+def test_several_datasets_have_an_overview_of_what_survives(tmp_path: Path) -> None:
+    folders = {}
+    for dataset, name, kept in (("a", "remi", 90), ("a", "roll", 100), ("b", "remi", 999)):
+        folder = folders[dataset, name] = tmp_path / f"{dataset}-{name}"
+        folder.mkdir()
+        counts = dict.fromkeys(fidelity.COUNTS, 0) | {
+            "notes": 100 if dataset == "a" else 1000,
+            "kept": kept,
+            "onset_error": 48 * kept,
+        }
+        (folder / "fidelity.json").write_text(json.dumps(fidelity.card(counts, [], 1, "events")))
+    table = fidelity_cards.overview(folders)
+    assert [column.label for column in table.columns] == ["remi", "roll"]
+    cells = {line.names[0]: [(cell.text, cell.small) for cell in line.cells] for line in table.lines}
+    assert cells == {"a": [("90.0", "0.1"), ("100", "0.1")], "b": [("99.9", "0.1"), ("–", "")]}
+    assert not fidelity_cards.overview({("a", "remi"): folders["a", "remi"]}).lines
 
 
 def test_a_dataset_of_the_catalog_shows_its_card(inputs: ReportInputs, page: str) -> None:

@@ -111,6 +111,26 @@ def test_any_music_comes_back_as_claimed(kind: str, rich: bool, piece: Piece) ->
     assert not told.repairs or (kind == "pertok" and list(told.repairs) == ["a note stands twice"])
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LACKING["meters"]])
+@settings(max_examples=20, deadline=None)
+@given(
+    piece=anywhere,
+    meters=st.sampled_from(
+        [[(0, 3, 4)], [(0, 6, 8)], [(0, 15, 16)], [(0, 4, 4), (3840, 3, 4)], [(0, 3, 4), (2880, 4, 4)]]
+    ),
+)
+def test_any_music_in_meters_comes_back_as_claimed(kind: str, piece: Piece, meters: list[tuple[int, int, int]]) -> None:
+    made = events(kind, rich=True, longest=16)
+    # Octuple names a meter with each note: of one that changes in silence no note tells where.
+    meters = meters[:1] if kind == "octuple" else meters
+    piece = Piece(piece.notes, meters)
+    told = registry.decode(made.encode(piece), made.vocabulary)
+    assert fidelity.equal(told, made.claim(piece)) and not told.repairs
+    # A meter that begins after the last note is not told.
+    last = int(told.notes["start"].max())
+    assert [meter for meter in told.meters if meter[0] <= last] == [meter for meter in meters if meter[0] <= last]
+
+
 METERED: dict[str, Any] = {"meters": ("2/4", "3/4", "6/8", "15/16"), "tempos": 8, "velocities": 8}
 marks = st.tuples(
     st.lists(st.tuples(st.integers(0, 6000), st.sampled_from([(4, 4), (3, 4), (6, 8), (15, 16), (2, 4)])), max_size=4),
@@ -339,6 +359,8 @@ def test_a_learned_vocabulary_is_shorter_loses_nothing_and_is_the_same_each_time
         for token in learned.piece(i)[:, 0]:
             assert learned.grammar.allowed_SxV[state, token]
             state = learned.grammar.next_SxV[state, token]
+    random = np.random.default_rng(0).integers(0, learned.vocabulary.size, 500)
+    assert (registry.decode(random, learned.vocabulary).notes["duration"] > 0).all()
     if within == "bar":
         assert not any("Bar_None" in name.split(" ")[1:] for name in learned.vocabulary.names)
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
 
-from dalsegno.models import filters
+from dalsegno.models import base, filters
 from dalsegno.models.base import Request
 from dalsegno.representations.base import Grammar
 from dalsegno.sampling.decode import beginning, generate
 from dalsegno.sampling.options import Sampler
-from tests.unit.tiny import CONFIGS, MODELS, packed, trained
+from tests.unit.tiny import MODELS, PAIRS, packed, trained
 
 
 def free(data) -> Grammar:
@@ -22,18 +22,19 @@ def free(data) -> Grammar:
     return Grammar(np.ones_like(grammar.allowed_SxV), grammar.next_SxV, grammar.start)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_samples_have_the_models_distribution(name, tmp_path):
-    data = packed(tmp_path, "voices")
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in PAIRS if pair[1] != "events"])
+def test_samples_have_the_models_distribution(name, kind, tmp_path):
+    data = packed(tmp_path, kind)
+    size, width = data.vocabulary.size, data.vocabulary.width
     model = trained(name, data)
     prompt = data.piece(0)[:3]
     number = 6000
     drawn = model.generate(Request([prompt] * number, steps=4, grammar=free(data), seed=1))
-    steps = list(itertools.product(range(6), repeat=2))
+    steps = list(itertools.product(range(size), repeat=width))
     logp = model.log_probs([np.concatenate([prompt, np.array([step], np.int16)]) for step in steps])
     expected = np.exp([score[3].sum(dtype=np.float64) for score in logp])
-    codes = np.array([piece[3, 0] * 6 + piece[3, 1] for piece in drawn])
-    observed = np.bincount(codes, minlength=36).astype(float)
+    codes = np.ravel_multi_index(np.array([piece[3] for piece in drawn]).T, (size,) * width)
+    observed = np.bincount(codes, minlength=size**width).astype(float)
     large = expected * number > 5
     groups = np.append(observed[large], observed[~large].sum()), np.append(expected[large], expected[~large].sum())
     keep = groups[1] * number > 1
@@ -41,8 +42,7 @@ def test_samples_have_the_models_distribution(name, tmp_path):
     assert chisquare(groups[0][keep], chances * groups[0][keep].sum()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["voices", "events"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_grammar_is_never_violated(name, kind, tmp_path):
     data = packed(tmp_path, kind)
     pieces = generate(trained(name, data), Sampler(count=20, bars=4, temperature=3.0), data, 0)
@@ -54,8 +54,7 @@ def test_grammar_is_never_violated(name, kind, tmp_path):
             state = data.grammar.next_SxV[state, token]
 
 
-@pytest.mark.parametrize("kind", ["voices", "events"])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_prompts_are_continued(name, kind, tmp_path):
     data = packed(tmp_path, kind)
     sampler = Sampler(count=4, bars=4, prompt_bars=1)
@@ -69,7 +68,7 @@ def test_prompts_are_continued(name, kind, tmp_path):
     assert all(np.array_equal(one, other) for one, other in zip(pieces, again, strict=True))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["lstm", "ngram"])
 def test_events_end_at_the_end_symbol_or_the_last_bar(name, tmp_path):
     data = packed(tmp_path, "events")
     pieces = generate(trained(name, data), Sampler(count=40, bars=2), data, 0)
@@ -78,6 +77,17 @@ def test_events_end_at_the_end_symbol_or_the_last_bar(name, tmp_path):
         assert flat.count(1) <= 2
         assert 0 not in flat[:-1]
     assert any(piece[-1, 0] == 0 for piece in pieces)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "voice" in base.family(name).SUPPORTS])
+def test_a_given_voice_is_kept_and_the_others_are_written_to_it(name, tmp_path):
+    data = packed(tmp_path, "voices")
+    pieces = generate(trained(name, data), Sampler(count=4, bars=4, voice=1, prompt_bars=1), data, 0)
+    for number, piece in enumerate(pieces):
+        source = data.piece(data.indices("test")[number % 3])[:16]
+        np.testing.assert_array_equal(piece[:, 1], source[:, 1])
+        np.testing.assert_array_equal(piece[:4], source[:4])
+        assert not np.array_equal(piece, source)
 
 
 def test_first_bars_of_events(tmp_path):

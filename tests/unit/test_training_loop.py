@@ -21,7 +21,7 @@ from dalsegno.training.batches import Windows, levelled, shifts, transposed
 from dalsegno.training.loop import Diverged
 from dalsegno.training.options import Augmentation
 from dalsegno.training.run import train, valid_nll
-from tests.unit.tiny import CONFIGS, VOICES, packed
+from tests.unit.tiny import CONFIGS, HOME, NEURAL, VOICES, packed
 
 FILES = ("checkpoint.safetensors", "curves.jsonl", "summary.json")
 
@@ -46,7 +46,7 @@ def run(model: Model, data, folder: Path, seed: int = 0) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_the_same_seed_gives_the_same_bytes(family, tmp_path):
-    data = packed(tmp_path / "packed", "voices")
+    data = packed(tmp_path / "packed", HOME[family])
     first = run(section(family), data, tmp_path / "a")
     assert run(section(family), data, tmp_path / "b") == first
     summary = json.loads(first["summary.json"])
@@ -67,10 +67,9 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("family", ["lstm", "transformer"])
-@pytest.mark.parametrize("at", [1, 3, 4])
+@pytest.mark.parametrize(("family", "at"), [("lstm", 1), ("lstm", 4), *((family, 3) for family in NEURAL)])
 def test_resumed_equals_uninterrupted(family, at, tmp_path, monkeypatch):
-    data = packed(tmp_path / "packed", "voices")
+    data = packed(tmp_path / "packed", HOME[family])
     whole = run(section(family), data, tmp_path / "whole")
     # Saving after every step must not change a byte either.
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1.0)
@@ -196,13 +195,13 @@ def test_inputs_of_a_window_are_those_of_the_whole_piece(tmp_path):
         inputs = inputs_of(piece, data.vocabulary)
         for start in range(max(1, len(piece) - 23)):
             part = slice(start, start + 24)
-            stretches.setdefault(piece[part].astype(np.int32).tobytes(), []).append([own[part] for own in inputs])
+            stretches.setdefault(piece[part].astype(np.int32).tobytes(), []).append([own[part] for own in inputs[:3]])
     for step in range(20):
         batch = windows.batch(step)
         for row, mask in enumerate(batch.mask_BxT):
             length = int(mask.sum())
             possible = stretches[batch.tokens_BxTxK[row, :length].tobytes()]
-            own = [part[row, :length] for part in batch.inputs]
+            own = [part[row, :length] for part in batch.inputs[:3]]
             assert any(all(map(np.array_equal, own, other)) for other in possible)
 
 

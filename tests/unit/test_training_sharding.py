@@ -13,7 +13,7 @@ import pytest
 from dalsegno.models import base
 from dalsegno.study import Model
 from dalsegno.training.run import train
-from tests.unit.tiny import CONFIGS, packed
+from tests.unit.tiny import CONFIGS, HOME, NEURAL, packed
 
 PROGRAM = """
 import json
@@ -97,9 +97,12 @@ def assert_near(folder: Path, other: Path) -> None:
         assert row["nll"] == pytest.approx(peer["nll"], rel=2e-5)
 
 
-@pytest.mark.parametrize("family", [pytest.param("transformer", marks=pytest.mark.slow), "lstm"])
+# Each takes a program of its own some ten seconds to compile.
+@pytest.mark.parametrize(
+    "family", [name if name == "transformer" else pytest.param(name, marks=pytest.mark.slow) for name in NEURAL]
+)
 def test_eight_devices_equal_one(family, tmp_path):
-    data, model = packed(tmp_path / "packed", "voices"), section(family)
+    data, model = packed(tmp_path / "packed", HOME[family]), section(family)
     finish(start(data, tmp_path / "full", model, 8, {"sharding": "full"}))
     assert_near(tmp_path / "full", alone(data, tmp_path, model))
 
@@ -117,8 +120,9 @@ def test_a_resumed_sharded_run_equals_the_uninterrupted(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path):
-    data, model = packed(tmp_path / "packed", "voices"), section("lstm")
+@pytest.mark.parametrize("family", NEURAL)
+def test_two_processes_equal_one(family, tmp_path):
+    data, model = packed(tmp_path / "packed", HOME[family]), section(family)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

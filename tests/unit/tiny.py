@@ -12,6 +12,7 @@ from dalsegno.training.options import Augmentation
 
 CONFIGS = {
     "lstm": {"features": 8, "layers": 2, "hidden": 8, "dropout": 0.2},
+    "gru": {"features": 8, "layers": 2, "hidden": 8, "dropout": 0.2, "tied": True},
     "transformer": {
         "features": 8,
         "layers": 2,
@@ -21,10 +22,15 @@ CONFIGS = {
         "hidden": 8,
         "dropout": 0.2,
     },
+    "masked": {"features": 8, "layers": 2, "hidden": 8, "dropout": 0.2, "sweeps": 0},
+    "frame_rnn": {"joint": True, "features": 8, "units": 4, "dropout": 0.2},
     "ngram": {},
 }
-NEURAL = ("lstm", "transformer")
+STEPWISE = ("lstm", "gru", "transformer")
+"""Families whose networks have a trunk and heads."""
+NEURAL = (*STEPWISE, "masked", "frame_rnn")
 MODELS = (*CONFIGS, "ensemble")
+KINDS = ("voices", "events", "frames")
 
 VOICES = Vocabulary(
     kind="voices",
@@ -47,6 +53,26 @@ EVENTS = Vocabulary(
     step_ticks=None,
     options={"steps_per_quarter": 1, "longest": 8},
 )
+FRAMES = Vocabulary(
+    kind="frames",
+    names=("Off", "On"),
+    width=4,
+    period=4,
+    pitches=(0, 0),
+    eos=None,
+    step_ticks=480,
+    options={"lowest": 60},
+    layout="frames",
+)
+PAIRS = [
+    (name, kind)
+    for name in MODELS
+    for kind, vocabulary in zip(KINDS, (VOICES, EVENTS, FRAMES), strict=True)
+    if vocabulary.layout in base.family(name).LAYOUTS
+]
+"""Every family with every kind of data that it takes."""
+HOME = dict(reversed(PAIRS))
+"""Every family's first kind of data."""
 
 
 def voice_grammar() -> Grammar:
@@ -56,6 +82,13 @@ def voice_grammar() -> Grammar:
     # The lower voice never rests.
     allowed[1, 0] = False
     return Grammar(allowed, successor)
+
+
+def frame_grammar() -> Grammar:
+    """The highest key stays off."""
+    allowed = np.ones((4, 2), bool)
+    allowed[3, 1] = False
+    return Grammar(allowed, np.repeat(((np.arange(4) + 1) % 4)[:, None], 2, 1).astype(np.int16))
 
 
 def event_grammar() -> Grammar:
@@ -80,6 +113,19 @@ def voice_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
     return pieces
 
 
+def frame_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
+    """Two keys on: one of the lower two, and its upper neighbour now and then."""
+    random = np.random.default_rng(seed)
+    pieces = []
+    for _ in range(number):
+        frames = np.zeros((int(random.integers(9, 30)), 4), np.int16)
+        low = np.cumsum(random.random(len(frames)) < 0.4) % 2
+        frames[np.arange(len(frames)), low] = 1
+        frames[np.arange(len(frames)), low + 1] |= random.random(len(frames)) < 0.5
+        pieces.append(frames)
+    return pieces
+
+
 def event_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     pieces = []
@@ -95,10 +141,11 @@ def event_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def packed(folder: Path, kind: str) -> Packed:
-    """Eight training, three validation and three test pieces; `kind` is `voices` or `events`."""
+    """Eight training, three validation and three test pieces; `kind` is one of `KINDS`."""
     vocabulary, grammar, make = {
         "voices": (VOICES, voice_grammar(), voice_pieces),
         "events": (EVENTS, event_grammar(), event_pieces),
+        "frames": (FRAMES, frame_grammar(), frame_pieces),
     }[kind]
     pieces = make(14)
     splits = ["train"] * 8 + ["valid"] * 3 + ["test"] * 3
@@ -117,12 +164,13 @@ def trained(name: str, data: Packed):
     module = base.family(name)
     if name == "ensemble":
         checkpoints = []
-        for member in NEURAL:
+        for member in STEPWISE:
             checkpoints.append(data.folder / f"{member}.safetensors")
             config = base.family(member).Config(**CONFIGS[member])
             base.save(checkpoints[-1], member, config, data.vocabulary, trained(member, data).arrays())
         return module.load(module.combine(checkpoints)[0], data.vocabulary, module.combine(checkpoints)[1])
     config = module.Config(**CONFIGS[name])
     if name in NEURAL:
-        return Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
+        network = Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)
+        return module.load(config, data.vocabulary, network.arrays())
     return module.load(config, data.vocabulary, module.fit(config, data, Augmentation(), 0))

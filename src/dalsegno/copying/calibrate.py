@@ -16,7 +16,7 @@ import numpy as np
 
 from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
 from dalsegno.copying.streams import gridded
-from dalsegno.data import families
+from dalsegno.data.melodies import melody, related
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics.rows import format_number
 from dalsegno.representations.base import Packed
@@ -157,9 +157,9 @@ def read_null(path: Path, excerpt: tuple[int, int]) -> Null:
 def relatives(music: Sequence[Notes], family: Sequence[str], train: int) -> list[np.ndarray]:
     """For each piece the numbers of its relatives among the first `train` ones, itself included."""
     columns = ("program", "start", "duration", "pitch")
-    melodies = [families.melody({name: getattr(piece, name) for name in columns}) for piece in music]
+    melodies = [melody({name: getattr(piece, name) for name in columns}) for piece in music]
     result = [{i} for i in range(len(music))]
-    for one, other in families.related(melodies, RELATED).tolist():
+    for one, other in related(melodies, RELATED).tolist():
         result[one].add(other)
         result[other].add(one)
     members: dict[str, list[int]] = {}

@@ -182,6 +182,10 @@ class RandomSplit(Shares):
 Split = Annotated[TableSplit | OfficialSplit | FamilySplit | GroupedSplit | RandomSplit, Field(discriminator="kind")]
 
 
+FAMILY_KINDS = ("exact", "transposed", "voice", "near", "melody", "group")
+"""Why two pieces may belong together: see `dalsegno.data.families`."""
+
+
 class FamilyOptions(Section):
     """What joins two pieces to a family, besides equal notes and the label `group`; null switches a kind off."""
 

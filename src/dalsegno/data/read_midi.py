@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from symusic import Score
+from symusic.core import ScoreTick
 
 from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 from dalsegno.data.tables import LAST_TICK, NOTE_COLUMNS, Music
@@ -20,14 +22,14 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
     Raises:
         ValueError: the file is no MIDI file, or holds no note.
     """
-    content = path.read_bytes()
+    with open(path, "rb", buffering=0) as file:
+        content = file.readall()
     _check_chunks(content)
-
-    from symusic import Score
-    from symusic.core import ScoreTick
-
     try:
-        score = cast(ScoreTick, Score.from_midi(content)).resample(TICKS_PER_QUARTER, min_dur=1)
+        score = cast(ScoreTick, Score.from_midi(content))
+        # What has our ticks already need not be copied.
+        if score.ticks_per_quarter != TICKS_PER_QUARTER:
+            score = score.resample(TICKS_PER_QUARTER, min_dur=1)
     except RuntimeError as error:
         # The rest of symusic's message depends on what stands in memory behind the file.
         raise ValueError("a track chunk is malformed (symusic)") from error
@@ -57,19 +59,23 @@ def read(path: Path, part: str | None = None, options: dict[str, Any] | None = N
 
 def _rows(tracks: Sequence[Any]) -> np.ndarray:
     """The notes of symusic's tracks, in `NOTE_COLUMNS`; a Python object a note would take most of the reader's time."""
-    rows = np.empty((sum(len(track.notes) for track in tracks), len(NOTE_COLUMNS)), np.int32)
+    held = [track.notes.numpy() for track in tracks]
+    sizes = [len(columns["time"]) for columns in held]
+    # Column by column: rows of six numbers would be written with gaps.
+    table = np.empty((len(NOTE_COLUMNS), sum(sizes)), np.int32)
     first = 0
-    for index, track in enumerate(tracks):
-        columns = track.notes.numpy()
-        block = rows[first : first + len(columns["time"])]
-        block[:, 0] = index
-        block[:, 1] = columns["time"]
-        block[:, 2] = columns["pitch"]
-        block[:, 3] = columns["duration"]
-        block[:, 4] = DRUMS if track.is_drum else track.program
-        block[:, 5] = columns["velocity"]
-        first += len(block)
-    return rows
+    for index, (track, columns, size) in enumerate(zip(tracks, held, sizes, strict=True)):
+        block = table[:, first : first + size]
+        block[0] = index
+        block[1] = columns["time"]
+        block[2] = columns["pitch"]
+        block[3] = columns["duration"]
+        block[4] = DRUMS if track.is_drum else track.program
+        block[5] = columns["velocity"]
+        first += size
+    # As resampling would, where there was nothing to resample.
+    np.maximum(table[3], 1, out=table[3], where=table[3] == 0)
+    return table.T
 
 
 def _check_notes(rows: np.ndarray) -> None:
@@ -78,12 +84,15 @@ def _check_notes(rows: np.ndarray) -> None:
     Raises:
         ValueError: the reason.
     """
-    _, start, pitch, duration, program, velocity = rows.T.astype(np.int64)
+    _, start, pitch, duration, program, velocity = (
+        (low, high) for low, high in zip(rows.min(0).tolist(), rows.max(0).tolist(), strict=True)
+    )
     limits = {"pitch": (pitch, 127), "velocity": (velocity, 127), "program": (program, DRUMS)}
-    for name, (values, most) in limits.items():
-        if values.min() < 0 or values.max() > most:
+    for name, ((low, high), most) in limits.items():
+        if low < 0 or high > most:
             raise ValueError(f"damaged: a note has a {name} outside 0 to 127")
-    if start.min() < 0 or duration.min() < 1 or (start + duration).max() > LAST_TICK:
+    late = start[1] + duration[1] > LAST_TICK
+    if start[0] < 0 or duration[0] < 1 or (late and (rows[:, 1].astype(np.int64) + rows[:, 3]).max() > LAST_TICK):
         raise ValueError("damaged: a note ends before it starts, or after the last tick (2^30)")
 
 

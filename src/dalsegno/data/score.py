@@ -52,6 +52,8 @@ def _checked(notes: list[tuple[int, int, int, int, int, int]]) -> list[tuple[int
         raise ValueError("no note lasts a tick")
     if any(row[1] < 0 or row[1] + row[3] > LAST_TICK for row in kept):
         raise ValueError("a note lies before the beginning or beyond the last tick")
+    if any(not 0 <= row[2] <= 127 for row in kept):
+        raise ValueError("a note has a pitch that MIDI has not (0 to 127)")
     return kept
 
 

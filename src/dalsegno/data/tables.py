@@ -172,11 +172,12 @@ class CorpusWriter:
             raise ValueError(f"{known} and {entry.source} both want the piece id {entry.piece!r}: rename one of them")
         self._sources[entry.piece] = entry.source
         music, index = entry.music, self.count
-        # The end of a note may leave int32.
-        block = music.notes[np.lexsort(music.notes.T[::-1])].astype(np.int64)
-        self._notes.append(np.column_stack([np.full(len(block), index), block]))
+        block = music.notes[np.lexsort(music.notes.T[::-1])]
+        self._notes.append(block)
         rows = self._rows
-        tracks, end = len(np.unique(block[:, 0])), int((block[:, 1] + block[:, 3]).max(initial=0))
+        tracks = int(np.count_nonzero(np.diff(block[:, 0]))) + 1 if len(block) else 0
+        # The end of a note may leave int32.
+        end = int((block[:, 1].astype(np.int64) + block[:, 3]).max(initial=0))
         rows["pieces"].append(
             (entry.piece, entry.source, entry.sha256, music.title, tracks, len(block), end, entry.licence)
         )
@@ -212,8 +213,10 @@ class CorpusWriter:
             file.close()
 
     def _flush(self) -> None:
-        columns = np.concatenate([np.zeros((0, 7), np.int64), *self._notes])
-        by_name = {name: columns[:, i] for i, name in enumerate(("piece", *NOTE_COLUMNS))}
+        columns = np.concatenate([np.zeros((0, len(NOTE_COLUMNS)), np.int32), *self._notes])
+        by_name = {name: columns[:, i] for i, name in enumerate(NOTE_COLUMNS)}
+        first = self.count - len(self._notes)
+        by_name["piece"] = np.repeat(np.arange(first, self.count), [len(block) for block in self._notes])
         # One row group, so that no piece stands in two.
         self._files["notes"].write_table(
             pa.table([pa.array(by_name[n]).cast(NOTES.field(n).type) for n in NOTES.names], NOTES), max(len(columns), 1)
@@ -270,6 +273,7 @@ class Corpus:
         self._group = lru_cache(maxsize=HELD_GROUPS)(lambda group: _columns(self._file.read_row_group(group)))
         self._meters = _Marks(self._folder / "meters.parquet")
         self._tempos = _Marks(self._folder / "tempos.parquet")
+        self._labels = _Marks(self._folder / "labels.parquet")
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -283,8 +287,8 @@ class Corpus:
         """The note columns of piece `index`, without the column `piece`; fast where pieces are asked for in order."""
         return self._rows(int(self.offsets[index]), int(self.offsets[index + 1]), NOTE_COLUMNS)
 
-    def blocks(self, rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The corpus in blocks of whole pieces: (number of the first piece, all note columns), `rows` notes at most.
+    def blocks(self, rows: int) -> Iterator[tuple[int, int, dict[str, np.ndarray]]]:
+        """The corpus in blocks of whole pieces: (first piece, pieces, all note columns), `rows` notes at most.
 
         A piece with more notes is a block of its own.
         """
@@ -292,7 +296,7 @@ class Corpus:
         while first < len(self):
             last = int(np.searchsorted(self.offsets, self.offsets[first] + rows, side="right")) - 1
             last = max(last, first + 1)
-            yield first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
+            yield first, last - first, self._rows(int(self.offsets[first]), int(self.offsets[last]), NOTES.names)
             first = last
 
     def _rows(self, first: int, last: int, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -319,6 +323,10 @@ class Corpus:
     def tempos(self, index: int) -> list[tuple[int, float]]:
         """(tick, quarter notes a minute) of piece `index`; empty where the source gives no tempo."""
         return self._tempos.of(index)
+
+    def labels(self, index: int) -> dict[str, str]:
+        """Label -> value of piece `index`."""
+        return dict(self._labels.of(index))
 
     def seconds(self, index: int, end: int | None = None) -> float:
         """Duration of piece `index` (up to tick `end`) by its tempo marks, 120 quarter notes a minute before them.

@@ -13,7 +13,7 @@ import numpy as np
 
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.rows import format_number
-from dalsegno.metrics.scores import RATIOS, SPLITS, VOICES_ONLY, PieceScore, Ratio, has_voices, of_split, terms
+from dalsegno.metrics.scores import RATIOS, SPLITS, PieceScore, Ratio, applies, of_split, terms
 
 LEVEL = 0.05
 ACROSS = ("nll_per_note", "bits_per_second")
@@ -120,7 +120,7 @@ def _comparable(keys: Iterable[Key], metric: str) -> list[list[Key]]:
 def _compare(
     metric: str, ratio: Ratio, split: str, scores: Mapping[Key, list[PieceScore]], resamples: int, seed: int
 ) -> list[Comparison]:
-    if metric in VOICES_ONLY and not any(has_voices(own) for own in scores.values()):
+    if not any(applies(metric, own) for own in scores.values()):
         return []
     parts = {key: {score.piece: score for score in of_split(own, split)} for key, own in scores.items()}
     rows = []

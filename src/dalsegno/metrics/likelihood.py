@@ -9,7 +9,7 @@ import numpy as np
 
 from dalsegno.metrics import bootstrap
 from dalsegno.metrics.rows import Identity, Row
-from dalsegno.metrics.scores import RATIOS, SPLITS, VOICES_ONLY, PieceScore, has_voices, of_split, terms
+from dalsegno.metrics.scores import RATIOS, SPLITS, PieceScore, applies, of_split, terms
 from dalsegno.representations.base import Packed
 
 
@@ -35,6 +35,7 @@ def score(model: Likelihood, packed: Packed) -> list[PieceScore]:
         row = packed.rows[i]
         # Elsewhere "the same voice one step before" means nothing.
         changed = _changed(piece) if packed.vocabulary.layout == "voices" else None
+        frames = packed.vocabulary.layout == "frames"
         scores.append(
             PieceScore(
                 piece=row.piece,
@@ -47,6 +48,8 @@ def score(model: Likelihood, packed: Packed) -> list[PieceScore]:
                 nats=float(-np.sum(logp, dtype=float)),
                 changed_tokens=np.nan if changed is None else float(changed.sum()),
                 changed_nats=np.nan if changed is None else float(-np.sum(logp[changed], dtype=float)),
+                frames=len(piece) - 1 if frames else np.nan,
+                frame_nats=float(-np.sum(logp[1:], dtype=float)) if frames else np.nan,
             )
         )
     return scores
@@ -64,6 +67,8 @@ def summarise(
         - `nll_changed`, `nll_held`, nats/token, where a step has several voices: the tokens that differ from, or
           equal, the same voice's token one step before (a piece's first step counts as changed), since held tokens
           are most of a fine grid and easy;
+        - `nll_per_frame`, nats/frame, where a step is a frame of keys: as the polyphonic boards count, all keys of a
+          frame together and no piece's first frame;
         - `nll_per_note`, nats/note: total nats over notes, which compares representations;
         - `bits_per_second`, bits/s: total bits over the music's seconds.
 
@@ -74,7 +79,7 @@ def summarise(
         chosen = of_split(scores, split)
         families = [score.family for score in chosen]
         for name, ratio in RATIOS.items():
-            if name not in VOICES_ONLY or has_voices(scores):
+            if applies(name, scores):
                 above, below = terms(ratio, chosen)
                 estimate = bootstrap.ratio(above, below, seed, resamples, families)
                 rows.append(identity.row(name, ratio.unit, estimate, split))

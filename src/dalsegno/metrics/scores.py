@@ -24,6 +24,7 @@ class PieceScore:
         nats: negative log-likelihood of all its tokens.
         changed_tokens, changed_nats: the tokens that differ from the same voice's token one step before, a piece's
             first step among them; NaN where a step is one token.
+        frames, frame_nats: steps but the first, and their part of `nats`; NaN where steps are no frames of keys.
     """
 
     piece: str
@@ -36,6 +37,8 @@ class PieceScore:
     nats: float
     changed_tokens: float
     changed_nats: float
+    frames: float = math.nan
+    frame_nats: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,14 @@ RATIOS = {
         lambda score: score.nats - score.changed_nats,
         lambda score: score.tokens - score.changed_tokens,
     ),
+    "nll_per_frame": Ratio("nats/frame", lambda score: score.frame_nats, lambda score: score.frames),
     "nll_per_note": Ratio("nats/note", lambda score: score.nats, lambda score: score.notes),
     "bits_per_second": Ratio("bits/s", lambda score: score.nats / math.log(2), lambda score: score.seconds),
 }
 VOICES_ONLY = ("nll_changed", "nll_held")
 """Ratios of steps that have several voices."""
+FRAMES_ONLY = ("nll_per_frame",)
+"""Ratios of steps that are frames of keys."""
 
 
 def terms(ratio: Ratio, scores: Iterable[PieceScore]) -> np.ndarray:
@@ -77,7 +83,14 @@ def has_voices(scores: Iterable[PieceScore]) -> bool:
     return any(math.isfinite(score.changed_tokens) for score in scores)
 
 
-FLOATS = ("seconds", "nats", "changed_tokens", "changed_nats")
+def applies(name: str, scores: Iterable[PieceScore]) -> bool:
+    """Whether a ratio means something for the layout of these pieces' tokens."""
+    if name in FRAMES_ONLY:
+        return any(math.isfinite(score.frames) for score in scores)
+    return name not in VOICES_ONLY or has_voices(scores)
+
+
+FLOATS = ("seconds", "nats", "changed_tokens", "changed_nats", "frames", "frame_nats")
 
 
 def write_scores(path: Path, scores: Sequence[PieceScore]) -> None:

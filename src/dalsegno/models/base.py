@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.base import Grammar, Layout, Vocabulary
 
 Arrays = dict[str, np.ndarray]
+
+FREE = -1
+"""In place of a token: the model writes it."""
 
 
 class FamilyConfig(BaseModel):
@@ -46,6 +49,9 @@ class Request:
         seed: the same seed gives the same sequences.
         bars: a sequence ends before symbol `bar` occurs once more than this; None where steps carry time.
         bar: the symbol that begins a bar, or None.
+        voices: number of a voice (0 the highest) -> its `tokens_T` in each sequence: what stands there is written to
+            it, also beyond the prompt.
+        attributes: what the model is told of the music, see `dalsegno.models.attributes`.
     """
 
     prompts: Sequence[np.ndarray]
@@ -57,6 +63,18 @@ class Request:
     seed: int = 0
     bars: int | None = None
     bar: int | None = None
+    voices: Mapping[int, Sequence[np.ndarray]] = field(default_factory=dict)
+    attributes: Mapping[str, int | str | list[int]] = field(default_factory=dict)
+
+    def given(self, width: int) -> np.ndarray:
+        """`given_BxTxK` (int32): what must stand where; `FREE` where the model writes."""
+        given = np.full((len(self.prompts), self.steps, width), FREE, np.int32)
+        for k, lines in self.voices.items():
+            for row, line in enumerate(lines):
+                given[row, : len(line), k] = line[: self.steps]
+        for row, prompt in enumerate(self.prompts):
+            given[row, : len(prompt)] = prompt[: self.steps]
+        return given
 
 
 class Trained(Protocol):

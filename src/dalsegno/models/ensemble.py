@@ -20,7 +20,7 @@ from dalsegno.models import base, neural, steps
 from dalsegno.models.base import Arrays, FamilyConfig
 from dalsegno.representations.base import Vocabulary
 
-SUPPORTS = frozenset({"likelihood", "prompt"})
+SUPPORTS = frozenset({"likelihood", "prompt", "voice"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
 
 

@@ -1,27 +1,23 @@
-"""An LSTM over steps (Hochreiter and Schmidhuber 1997) with one head a voice."""
+"""An LSTM over steps (Hochreiter and Schmidhuber 1997) with one head a voice.
+
+Legend of shape suffixes: B sequences, T steps, D features, G = 4D gates.
+"""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from pydantic import Field
 
-from dalsegno.models import neural, steps
-from dalsegno.models.base import Arrays, FamilyConfig
+from dalsegno.models import neural, recurrent
+from dalsegno.models.base import Arrays
+from dalsegno.models.recurrent import Config
 from dalsegno.representations.base import Vocabulary
 
-SUPPORTS = frozenset({"likelihood", "prompt"})
+__all__ = ["LAYOUTS", "SUPPORTS", "Config", "Network", "load"]
+
+SUPPORTS = frozenset({"likelihood", "prompt", "voice", "attributes", "mixture"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
-
-
-class Config(FamilyConfig):
-    """Sizes of the LSTM."""
-
-    features: int = Field(256, ge=1, description="cells a layer, and width of the embedding")
-    layers: int = Field(2, ge=1, description="LSTM layers")
-    hidden: int = Field(128, ge=1, description="width of a head's hidden layer")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and after each layer")
 
 
 def _cell(gates_BxG: jax.Array, c_BxD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -83,39 +79,32 @@ def _recur_backward(saved: tuple[jax.Array, ...], grad_TxBxD: jax.Array) -> tupl
 recur.defvjp(_recur_forward, _recur_backward)
 
 
-class Network(steps.StepModel):
+class Layer(recurrent.Layer):
+    """Gates in the order input, forget, output, candidate."""
+
+    def __init__(self, features: int, rngs: nnx.Rngs) -> None:
+        # Forget gates begin open (Jozefowicz et al. 2015).
+        super().__init__(features, 4, jnp.zeros(4 * features).at[features : 2 * features].set(1.0), rngs)
+
+    def run(self, gates_TxBxG: jax.Array) -> jax.Array:
+        return recur(gates_TxBxG, self.recurrent[...])
+
+    def start(self, batch: int) -> jax.Array:
+        return jnp.zeros((2, batch, len(self.recurrent[...])))
+
+    def advance(self, state: jax.Array, gates_BxG: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h, c = state
+        h, c, _ = _cell(gates_BxG + h @ self.recurrent[...], c)
+        return jnp.stack([h, c]), h
+
+
+class Network(recurrent.Network):
     """See `dalsegno.models.steps.StepModel`."""
 
     def __init__(self, config: Config, vocabulary: Vocabulary, rngs: nnx.Rngs) -> None:
-        super().__init__(vocabulary, config.features, config.hidden, rngs)
-        self.config = config
-        size = config.features
-        self.inward = nnx.List([steps.linear(rngs, size, 4 * size) for _ in range(config.layers)])
-        self.recurrent = nnx.List([steps.linear(rngs, size, 4 * size) for _ in range(config.layers)])
-        # Forget gates begin open (Jozefowicz et al. 2015).
-        bias = jnp.zeros(4 * size).at[size : 2 * size].set(1.0)
-        self.bias = nnx.List([nnx.Param(bias) for _ in range(config.layers)])
-
-    def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
-        keys = [None] * (self.config.layers + 1) if key is None else list(jax.random.split(key, self.config.layers + 1))
-        x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), self.config.dropout, keys[0])
-        for inward, recurrent, bias, layer_key in zip(self.inward, self.recurrent, self.bias, keys[1:], strict=True):
-            x = recur(steps.project(x, inward[...]) + bias[...], recurrent[...])
-            x = steps.dropout(x, self.config.dropout, layer_key)
-        return jnp.swapaxes(x, 0, 1)
-
-    def start(self, batch: int) -> jax.Array:
-        return jnp.zeros((self.config.layers, 2, batch, self.config.features))
-
-    def advance(self, state: jax.Array, x_BxD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        after = []
-        x = x_BxD
-        for (h, c), inward, recurrent, bias in zip(state, self.inward, self.recurrent, self.bias, strict=True):
-            x, c, _ = _cell(x @ inward[...] + bias[...] + h @ recurrent[...], c)
-            after.append(jnp.stack([x, c]))
-        return jnp.stack(after), x
+        super().__init__(config, vocabulary, [Layer(config.features, rngs) for _ in range(config.layers)], rngs)
 
 
 def load(config: Config, vocabulary: Vocabulary, arrays: Arrays) -> neural.Neural:
     """The trained model of a checkpoint."""
-    return neural.Neural(Network(config, vocabulary, nnx.Rngs(0)), vocabulary, arrays)
+    return neural.Neural(Network(config, vocabulary, nnx.Rngs(0)), vocabulary, arrays, config.attributes)

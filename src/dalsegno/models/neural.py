@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -11,7 +11,8 @@ import numpy as np
 from flax import nnx
 
 from dalsegno.models import filters, steps
-from dalsegno.models.base import Arrays, Request
+from dalsegno.models.attributes import Attribute, wished
+from dalsegno.models.base import FREE, Arrays, Request
 from dalsegno.representations import batching
 from dalsegno.representations.base import Vocabulary
 
@@ -42,13 +43,21 @@ class Neural:
         model: the network; its own weights are replaced by `arrays`, if given.
         vocabulary: of the representation.
         arrays: weights by dotted path, as `arrays()` gives them.
+        attributes: what the network can be told.
 
     Attributes:
         graph: the network without its weights.
         params: the weights, an NNX state.
     """
 
-    def __init__(self, model: steps.StepModel, vocabulary: Vocabulary, arrays: Arrays | None = None) -> None:
+    def __init__(
+        self,
+        model: steps.StepModel,
+        vocabulary: Vocabulary,
+        arrays: Arrays | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> None:
+        self.attributes = attributes or {}
         self.graph, self.params = nnx.split(model)
         self.vocabulary = vocabulary
         if arrays is not None:
@@ -103,21 +112,21 @@ class Neural:
         )
         for row, piece in enumerate(pieces):
             for target, source in zip(inputs, steps.inputs_of(piece, self.vocabulary), strict=True):
-                target[row, : len(piece)] = source
+                if source is not None:
+                    target[row, : len(piece)] = source
         return inputs
 
     def generate(self, request: Request) -> list[np.ndarray]:
         """See `dalsegno.models.base.Trained`; all sequences in one batch and one compiled loop."""
-        batch, width = len(request.prompts), self.vocabulary.width
-        lengths = np.array([len(prompt) for prompt in request.prompts], np.int32)
-        prompts = np.zeros((batch, request.steps, width), np.int32)
-        for row, prompt in enumerate(request.prompts):
-            prompts[row, : len(prompt)] = prompt[: request.steps]
+        told = None
+        if request.attributes:
+            told = wished(request.attributes, self.attributes, request.steps, self.vocabulary.period)
+            told = np.broadcast_to(told, (len(request.prompts), *told.shape))
         options = (request.temperature, request.top_k, request.top_p, request.bar, request.bars)
         tokens, ends = self._loop(
             self.params,
-            prompts,
-            lengths,
+            request.given(self.vocabulary.width),
+            told,
             request.grammar.allowed_SxV,
             request.grammar.next_SxV.astype(np.int32),
             np.int32(request.grammar.start),
@@ -125,13 +134,13 @@ class Neural:
             options=options,
         )
         tokens, ends = np.asarray(tokens, np.int16), np.asarray(ends)
-        return [tokens[row, : ends[row]] for row in range(batch)]
+        return [tokens[row, :end] for row, end in enumerate(ends)]
 
     def _generate(
         self,
         params: Any,
-        prompts_BxTxK: jax.Array,
-        lengths_B: jax.Array,
+        given_BxTxK: jax.Array,
+        attributes_BxTxA: jax.Array | None,
         allowed_SxV: jax.Array,
         next_SxV: jax.Array,
         start: jax.Array,
@@ -142,7 +151,7 @@ class Neural:
         temperature, top_k, top_p, bar, bars = options
         model: steps.StepModel = nnx.merge(self.graph, params)
         vocabulary = self.vocabulary
-        batch, total, width = prompts_BxTxK.shape
+        batch, total, width = given_BxTxK.shape
 
         def unfinished(carry: tuple[Any, ...]) -> jax.Array:
             t, _, _, _, _, _, _, done_B, _ = carry
@@ -150,19 +159,19 @@ class Neural:
 
         def write(carry: tuple[Any, ...]) -> tuple[Any, ...]:
             t, buffer, state, previous, runs, automaton_B, bars_B, done_B, ends_B = carry
-            inputs = steps.Inputs(previous, runs, jnp.full(batch, t % vocabulary.period))
+            told = None if attributes_BxTxA is None else attributes_BxTxA[:, t]
+            inputs = steps.Inputs(previous, runs, jnp.full(batch, t % vocabulary.period), told)
             state, trunk = model.advance(state, model.embedding(inputs))
-            given = jax.lax.dynamic_index_in_dim(prompts_BxTxK, t, axis=1, keepdims=False)
+            given_BxK = jax.lax.dynamic_index_in_dim(given_BxTxK, t, axis=1, keepdims=False)
             step_key = jax.random.fold_in(key, t)
-            tokens = jnp.zeros((batch, width), jnp.int32)
-            for k, head in enumerate(model.heads):
-                scores = filters.restrict(
-                    head(trunk, inputs, tokens), allowed_SxV[automaton_B], temperature, top_k, top_p, jnp
-                )
+
+            def draw(k: Any, logits_BxV: jax.Array, automaton_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+                scores = filters.restrict(logits_BxV, allowed_SxV[automaton_B], temperature, top_k, top_p, jnp)
                 drawn = jax.random.categorical(jax.random.fold_in(step_key, k), scores)
-                token = jnp.where(t < lengths_B, given[:, k], drawn)
-                tokens = tokens.at[:, k].set(token)
-                automaton_B = next_SxV[automaton_B, token]
+                token = jnp.where(given_BxK[:, k] == FREE, drawn, given_BxK[:, k])
+                return token, next_SxV[automaton_B, token]
+
+            tokens, automaton_B = model.write(trunk, inputs, draw, automaton_B)
             # What would begin one bar too many is not written; the end symbol is.
             over_B = done_B
             if bar is not None and bars is not None:
@@ -179,7 +188,7 @@ class Neural:
         nothing = jnp.zeros(batch, jnp.int32)
         carry = (
             jnp.int32(0),
-            jnp.zeros_like(prompts_BxTxK),
+            jnp.zeros_like(given_BxTxK),
             model.start(batch),
             jnp.full((batch, width), vocabulary.size, jnp.int32),
             jnp.zeros((batch, width), jnp.int32),

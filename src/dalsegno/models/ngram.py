@@ -21,11 +21,11 @@ import numpy as np
 from pydantic import Field
 
 from dalsegno.models import filters
-from dalsegno.models.base import Arrays, FamilyConfig, Request
+from dalsegno.models.base import FREE, Arrays, FamilyConfig, Request
 from dalsegno.representations.base import Packed, Vocabulary
 from dalsegno.study import Augmentation
 
-SUPPORTS = frozenset({"likelihood", "prompt"})
+SUPPORTS = frozenset({"likelihood", "prompt", "voice"})
 LAYOUTS = frozenset({"voices", "events"})
 LONGEST_RUN = 16
 DISCOUNTS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
@@ -316,6 +316,7 @@ class NGram:
         """See `dalsegno.models.base.Trained`."""
         vocabulary, grammar = self.vocabulary, request.grammar
         batch, width = len(request.prompts), vocabulary.width
+        given = request.given(width)
         random = np.random.default_rng(request.seed)
         history = History.start(batch, self.config.order, vocabulary)
         automaton = np.full(batch, grammar.start)
@@ -330,9 +331,7 @@ class NGram:
                     logits, grammar.allowed_SxV[automaton], request.temperature, request.top_k, request.top_p, np
                 )
                 tokens[:, k] = np.argmax(scores + random.gumbel(size=scores.shape), axis=1)
-                for row, prompt in enumerate(request.prompts):
-                    if t < len(prompt):
-                        tokens[row, k] = prompt[t, k]
+                tokens[:, k] = np.where(given[:, t, k] == FREE, tokens[:, k], given[:, t, k])
                 automaton = grammar.next_SxV[automaton, tokens[:, k]]
             over = done
             if request.bar is not None and request.bars is not None:

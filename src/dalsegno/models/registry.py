@@ -2,7 +2,10 @@
 
 FAMILIES: dict[str, str] = {
     "ensemble": "dalsegno.models.ensemble",
+    "frame_rnn": "dalsegno.models.frame_rnn",
+    "gru": "dalsegno.models.gru",
     "lstm": "dalsegno.models.lstm",
+    "masked": "dalsegno.models.masked",
     "ngram": "dalsegno.models.ngram",
     "transformer": "dalsegno.models.transformer",
 }

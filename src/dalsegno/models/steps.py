@@ -22,6 +22,8 @@ from dalsegno.representations.base import Vocabulary
 
 LONGEST_RUN = 16
 
+Draw = Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]]
+
 
 class Inputs(NamedTuple):
     """What is known before a step is written; arrays of NumPy or JAX.
@@ -30,11 +32,13 @@ class Inputs(NamedTuple):
         previous_BxTxK: the tokens of the step before; V before the first step.
         runs_BxTxK: steps for which each voice has held its token, at most `LONGEST_RUN`; 0 before the first step.
         phase_BxT: step modulo the vocabulary's period.
+        attributes_BxTxA: what is told of the step, see `dalsegno.models.attributes`; None where nothing is.
     """
 
     previous_BxTxK: Any
     runs_BxTxK: Any
     phase_BxT: Any
+    attributes_BxTxA: Any = None
 
 
 def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
@@ -156,6 +160,18 @@ def table(rngs: nnx.Rngs, rows: int, columns: int, scale: float) -> nnx.Param[ja
     return nnx.Param(jax.random.normal(rngs.params(), (rows, columns)) * scale)
 
 
+def normalized(x: jax.Array, scale_D: jax.Array) -> jax.Array:
+    """Root-mean-square normalisation (Zhang and Sennrich 2019), in float32."""
+    wide = x.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + 1e-6)).astype(x.dtype) * scale_D
+
+
+def check_ties(tied: bool, features: int, hidden: int) -> None:
+    """Raise ValueError where output weights cannot be those of the embedding."""
+    if tied and features != hidden:
+        raise ValueError(f"tied needs hidden ({hidden}) equal to features ({features})")
+
+
 def cross_entropy(logits___xV: jax.Array, tokens___: jax.Array, smoothing: float = 0.0) -> jax.Array:
     """`loss___` in nats (float32) of tokens, `smoothing` of whose target is the uniform distribution."""
     logits = logits___xV.astype(jnp.float32)
@@ -172,14 +188,16 @@ class Embedding(nnx.Module):
         vocabulary: of the representation.
         features: D.
         rngs: for the initial values.
+        told: number of values of each attribute.
     """
 
-    def __init__(self, vocabulary: Vocabulary, features: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, vocabulary: Vocabulary, features: int, rngs: nnx.Rngs, told: Sequence[int] = ()) -> None:
         width, size = vocabulary.width, vocabulary.size
         self.tokens = nnx.List([table(rngs, size + 1, features, width**-0.5) for _ in range(width)])
         held = width if width > 1 else 0
         self.runs = nnx.List([table(rngs, LONGEST_RUN + 1, features, 0.5 * width**-0.5) for _ in range(held)])
         self.phase = table(rngs, vocabulary.period, features, 0.5) if vocabulary.period > 1 else None
+        self.attributes = nnx.List([table(rngs, values + 1, features, 0.5) for values in told])
 
     def __call__(self, inputs: Inputs) -> jax.Array:
         """`x_BxTxD`; without the T axis if the inputs have none."""
@@ -189,6 +207,10 @@ class Embedding(nnx.Module):
         if self.phase is not None:
             tables.append(self.phase[...])
             ids.append(inputs.phase_BxT)
+        for a, attribute in enumerate(self.attributes):
+            untold = jnp.zeros_like(inputs.phase_BxT)
+            tables.append(attribute[...])
+            ids.append(untold if inputs.attributes_BxTxA is None else inputs.attributes_BxTxA[..., a])
         return lookup(tables, ids)
 
 
@@ -201,15 +223,27 @@ class Head(nnx.Module):
         features: D, of the trunk.
         hidden: H, width of the hidden layer.
         rngs: for the initial values.
+        tied: the embedding table that stands in for the output weights, (V + 1)xH (Press and Wolf 2017).
     """
 
-    def __init__(self, k: int, vocabulary: Vocabulary, features: int, hidden: int, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self,
+        k: int,
+        vocabulary: Vocabulary,
+        features: int,
+        hidden: int,
+        rngs: nnx.Rngs,
+        tied: nnx.Param[jax.Array] | None = None,
+    ) -> None:
         size = vocabulary.size
+        self.tied = tied
+        # So that they begin as large as weights of their own.
+        self.tied_scale = 0.5 * (vocabulary.width / hidden) ** 0.5
         self.k = k
         self.size = size
         self.trunk = linear(rngs, features, hidden)
         self.bias = nnx.Param(jnp.zeros(hidden))
-        self.absolute = linear(rngs, hidden, size, 0.5)
+        self.absolute = linear(rngs, hidden, size, 0.5) if tied is None else None
         self.offset = nnx.Param(jnp.zeros(size))
         voices = vocabulary.width > 1
         self.relative = linear(rngs, hidden, 2 * size, 0.5) if voices else None
@@ -239,10 +273,17 @@ class Head(nnx.Module):
         if rows:
             x += lookup([table[...] for table, _ in rows], [ids for _, ids in rows])
         x = jax.nn.relu(x)
-        logits = project(x, self.absolute[...]) + self.offset[...]
+        logits = project(x, self._output()) + self.offset[...]
         if self.relative is not None:
             logits += shifted(project(x, self.relative[...]), own)
         return logits
+
+    def _output(self) -> jax.Array:
+        """`weights_HxV`."""
+        if self.absolute is not None:
+            return self.absolute[...]
+        assert self.tied is not None
+        return self.tied[...][: self.size].T * self.tied_scale
 
 
 class StepModel(nnx.Module):
@@ -253,11 +294,22 @@ class StepModel(nnx.Module):
         features: D.
         hidden: H, width of the heads' hidden layers.
         rngs: for the initial values.
+        tied: whether each token's output weights are those of its embedding.
+        told: number of values of each attribute that the model is told.
     """
 
-    def __init__(self, vocabulary: Vocabulary, features: int, hidden: int, rngs: nnx.Rngs) -> None:
-        self.embedding = Embedding(vocabulary, features, rngs)
-        self.heads = nnx.List([Head(k, vocabulary, features, hidden, rngs) for k in range(vocabulary.width)])
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        features: int,
+        hidden: int,
+        rngs: nnx.Rngs,
+        tied: bool = False,
+        told: Sequence[int] = (),
+    ) -> None:
+        self.embedding = Embedding(vocabulary, features, rngs, told)
+        tables = self.embedding.tokens if tied else [None] * vocabulary.width
+        self.heads = nnx.List([Head(k, vocabulary, features, hidden, rngs, table) for k, table in enumerate(tables)])
 
     def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
         """`trunk_BxTxD` of whole windows; step t sees steps up to t. Dropout only with a key."""
@@ -270,6 +322,21 @@ class StepModel(nnx.Module):
     def advance(self, state: Any, x_BxD: jax.Array) -> tuple[Any, jax.Array]:
         """One step: the next state and `trunk_BxD`, equal to `trunk`'s up to rounding."""
         raise NotImplementedError
+
+    def write(self, trunk_BxD: jax.Array, inputs: Inputs, draw: Draw, state: Any) -> tuple[jax.Array, Any]:
+        """One step, token after token: `tokens_BxK`, and the last state that `draw` gave.
+
+        Args:
+            trunk_BxD: of the step.
+            inputs: of the step, without the T axis.
+            draw: from k, `logits_BxV` and a state to `token_B` and the next state; k may be traced.
+            state: of the first draw.
+        """
+        tokens = jnp.zeros_like(inputs.previous_BxTxK)
+        for k, head in enumerate(self.heads):
+            token, state = draw(k, head(trunk_BxD, inputs, tokens), state)
+            tokens = tokens.at[:, k].set(token)
+        return tokens, state
 
     def log_probs(self, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
         """`logp_BxTxK` in nats of given tokens."""

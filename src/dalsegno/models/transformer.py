@@ -1,4 +1,6 @@
-"""A decoder Transformer over steps (Vaswani et al. 2017; pre-norm) with rotary positions (Su et al. 2021).
+"""A decoder Transformer over steps (Vaswani et al. 2017; pre-norm).
+
+Positions are rotary (Su et al. 2021), or relative as in the Music Transformer (Huang et al. 2019).
 
 Attention reaches back `span` steps and no further (Child et al. 2019), so that pieces longer than the training
 window meet no distance that training has not seen, and decoding needs a cache of fixed size.
@@ -9,23 +11,27 @@ D = H · C features.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from pydantic import Field, model_validator
 
-from dalsegno.models import neural, steps
-from dalsegno.models.base import Arrays, FamilyConfig
+from dalsegno.models import attention, neural, steps
+from dalsegno.models.attributes import Conditioned
+from dalsegno.models.base import Arrays
 from dalsegno.representations.base import Vocabulary
 
-SUPPORTS = frozenset({"likelihood", "prompt"})
+SUPPORTS = frozenset({"likelihood", "prompt", "voice", "attributes", "mixture"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
 LONGEST_WAVE = 10_000.0
+PARTS, SMALLEST_PART = 8, 64
+"""In how many parts a cache is read, and the steps of one at least."""
 
 
-class Config(FamilyConfig):
+class Config(Conditioned):
     """Sizes of the Transformer."""
 
     features: int = Field(128, ge=2, description="width of the residual stream")
@@ -35,9 +41,14 @@ class Config(FamilyConfig):
     span: int = Field(128, ge=1, description="steps that attention reaches back, the present one included")
     hidden: int = Field(128, ge=1, description="width of an output head's hidden layer")
     dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and in each residual branch")
+    positions: Literal["rotary", "relative"] = Field(
+        "rotary", description="how attention knows distances; relative learns a vector for each, head and layer"
+    )
+    tied: bool = Field(False, description="output weights are those of the embedding; needs hidden equal to features")
 
     @model_validator(mode="after")
-    def _channels_pair_up(self) -> Config:
+    def _sizes_fit(self) -> Config:
+        steps.check_ties(self.tied, self.features, self.hidden)
         if self.features % (2 * self.attention_heads):
             raise ValueError("features must be an even multiple of attention_heads: rotary positions turn pairs")
         return self
@@ -48,11 +59,12 @@ class State(NamedTuple):
 
     Attributes:
         step: steps written so far.
-        keys_LxBxHxSxC, values_LxBxHxSxC: the entry of step t lies at t mod S; keys are rotated.
+        keys_LxBxHxCxS, values_LxBxHxSxC: the entry of step t lies at t mod S; keys know their place, see
+            `Block.placed`.
     """
 
     step: jax.Array
-    keys_LxBxHxSxC: jax.Array
+    keys_LxBxHxCxS: jax.Array
     values_LxBxHxSxC: jax.Array
 
 
@@ -64,12 +76,6 @@ def rotate(x_TxC: jax.Array, positions_T: jax.Array) -> jax.Array:
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     first, second = x_TxC[..., :half], x_TxC[..., half:]
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def normalized(x: jax.Array, scale_D: jax.Array) -> jax.Array:
-    """Root-mean-square normalisation (Zhang and Sennrich 2019), in float32."""
-    wide = x.astype(jnp.float32)
-    return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + 1e-6)).astype(x.dtype) * scale_D
 
 
 class Block(nnx.Module):
@@ -86,15 +92,41 @@ class Block(nnx.Module):
         self.feedforward_scale = nnx.Param(jnp.ones(size))
         self.widen = steps.linear(rngs, size, config.feedforward)
         self.narrow = steps.linear(rngs, config.feedforward, size, small)
+        shape = (config.attention_heads, config.span, size // config.attention_heads)
+        relative = config.positions == "relative"
+        self.distances = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape)) if relative else None
+
+    def placed(self, x_BxHxTxC: jax.Array, positions_T: jax.Array) -> jax.Array:
+        """Queries or keys that know their place, if it is by place that distances are told."""
+        return rotate(x_BxHxTxC, positions_T) if self.distances is None else x_BxHxTxC
 
     def heads(self, x_BxTxD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries, keys and values, each BxHxTxC, unrotated."""
         batch, length, size = x_BxTxD.shape
         number = self.config.attention_heads
-        together = steps.project(normalized(x_BxTxD, self.attention_scale[...]), self.query_key_value[...])
+        together = steps.project(steps.normalized(x_BxTxD, self.attention_scale[...]), self.query_key_value[...])
         split = together.reshape(batch, length, 3, number, size // number)
         q, k, v = jnp.transpose(split, (2, 0, 3, 1, 4))
         return q, k, v
+
+    def look_back(
+        self,
+        number: int,
+        size: int,
+        query_BxHxC: jax.Array,
+        keys_LxBxHxCxS: jax.Array,
+        values_LxBxHxSxC: jax.Array,
+        step: jax.Array,
+    ) -> jax.Array:
+        """`mixed_BxHxC` of the present step, from the first `size` entries of layer `number` of the cache."""
+        # Sums of products, whose last axis is long: XLA on CPUs neither vectorises a short one nor batches dots well.
+        scores = jnp.sum(query_BxHxC[..., None] * keys_LxBxHxCxS[number, ..., :size], axis=2)
+        if self.distances is not None:
+            by_distance = jnp.einsum("BHC,HSC->BHS", query_BxHxC, self.distances[...])
+            back = (step - jnp.arange(size)) % self.config.span
+            scores += by_distance[..., back]
+        weights = jax.nn.softmax(jnp.where(jnp.arange(size) <= step, scores, attention.REFUSED))
+        return jnp.sum(weights[..., None] * values_LxBxHxSxC[number, ..., :size, :], axis=2)
 
     def joined(self, mixed_BxHxTxC: jax.Array) -> jax.Array:
         """The attention branch's output, BxTxD."""
@@ -103,31 +135,15 @@ class Block(nnx.Module):
 
     def feed(self, x_BxTxD: jax.Array) -> jax.Array:
         """The feed-forward branch's output, BxTxD."""
-        wide = steps.project(normalized(x_BxTxD, self.feedforward_scale[...]), self.widen[...])
+        wide = steps.project(steps.normalized(x_BxTxD, self.feedforward_scale[...]), self.widen[...])
         return steps.project(jax.nn.gelu(wide), self.narrow[...])
-
-
-def attend(q_BxHxTxC: jax.Array, k_BxHxTxC: jax.Array, v_BxHxTxC: jax.Array, span: int) -> jax.Array:
-    """Causal attention over the last `span` steps, BxHxTxC."""
-    batch, heads, length, channels = q_BxHxTxC.shape
-    at = jnp.arange(length)
-    distance = at[:, None] - at[None, :]
-    bias_TxT = jnp.where((distance >= 0) & (distance < span), 0.0, -1e30)
-
-    def one(triple: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        q, k, v = triple
-        return jax.nn.softmax((q * channels**-0.5) @ k.T + bias_TxT) @ v
-
-    # A loop over 2-D products: XLA's batched product on CPUs takes two to five times as long.
-    flat = tuple(x.reshape(batch * heads, length, channels) for x in (q_BxHxTxC, k_BxHxTxC, v_BxHxTxC))
-    return jax.lax.map(one, flat).reshape(q_BxHxTxC.shape)
 
 
 class Network(steps.StepModel):
     """See `dalsegno.models.steps.StepModel`."""
 
     def __init__(self, config: Config, vocabulary: Vocabulary, rngs: nnx.Rngs) -> None:
-        super().__init__(vocabulary, config.features, config.hidden, rngs)
+        super().__init__(vocabulary, config.features, config.hidden, rngs, config.tied, config.told)
         self.config = config
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])
         self.scale = nnx.Param(jnp.ones(config.features))
@@ -141,37 +157,42 @@ class Network(steps.StepModel):
         x = steps.dropout(x_BxTxD, rate, next(keys))
         for block in self.blocks:
             q, k, v = block.heads(x)
-            mixed = attend(rotate(q, positions), rotate(k, positions), v, self.config.span)
+            q, k = block.placed(q, positions), block.placed(k, positions)
+            distances = None if block.distances is None else block.distances[...]
+            mixed = attention.attend(q, k, v, self.config.span, distances)
             x = x + steps.dropout(block.joined(mixed), rate, next(keys))
             x = x + steps.dropout(block.feed(x), rate, next(keys))
-        return normalized(x, self.scale[...])
+        return steps.normalized(x, self.scale[...])
 
     def start(self, batch: int) -> State:
         config = self.config
-        heads = config.attention_heads
-        empty = jnp.zeros((config.layers, batch, heads, config.span, config.features // heads))
-        return State(jnp.int32(0), empty, empty)
+        channels = config.features // config.attention_heads
+        shape = (config.layers, batch, config.attention_heads)
+        keys, values = jnp.zeros((*shape, channels, config.span)), jnp.zeros((*shape, config.span, channels))
+        return State(jnp.int32(0), keys, values)
 
     def advance(self, state: State, x_BxD: jax.Array) -> tuple[State, jax.Array]:
         span = self.config.span
-        slot = state.step % span
-        position = state.step[None]
-        written = jnp.arange(span) <= state.step
-        all_keys, all_values = state.keys_LxBxHxSxC, state.values_LxBxHxSxC
+        slot, position = state.step % span, state.step[None]
+        keys, values = state.keys_LxBxHxCxS, state.values_LxBxHxSxC
+        # Of a cache that fills only what has been written is read, up to the end of its eighth.
+        part = max(SMALLEST_PART, -(-span // PARTS))
+        sizes = [*range(part, span, part), span]
+        reached = jnp.minimum(state.step // part, len(sizes) - 1)
         x = x_BxD[:, None]
         for number, block in enumerate(self.blocks):
             q, k, v = block.heads(x)
-            all_keys = jax.lax.dynamic_update_slice(all_keys, rotate(k, position)[None], (number, 0, 0, slot, 0))
-            all_values = jax.lax.dynamic_update_slice(all_values, v[None], (number, 0, 0, slot, 0))
-            query = rotate(q, position) * q.shape[-1] ** -0.5
-            scores = jnp.sum(query * all_keys[number], axis=-1)
-            weights = jax.nn.softmax(jnp.where(written, scores, -1e30))
-            mixed = jnp.sum(weights[..., None] * all_values[number], axis=-2, keepdims=True)
-            x = x + block.joined(mixed)
+            key = jnp.swapaxes(block.placed(k, position), 2, 3)
+            keys = jax.lax.dynamic_update_slice(keys, key[None], (number, 0, 0, 0, slot))
+            values = jax.lax.dynamic_update_slice(values, v[None], (number, 0, 0, slot, 0))
+            query = block.placed(q, position)[:, :, 0] * q.shape[-1] ** -0.5
+            ways = [partial(block.look_back, number, size) for size in sizes]
+            mixed = jax.lax.switch(reached, ways, query, keys, values, state.step)
+            x = x + block.joined(mixed[:, :, None])
             x = x + block.feed(x)
-        return State(state.step + 1, all_keys, all_values), normalized(x[:, 0], self.scale[...])
+        return State(state.step + 1, keys, values), steps.normalized(x[:, 0], self.scale[...])
 
 
 def load(config: Config, vocabulary: Vocabulary, arrays: Arrays) -> neural.Neural:
     """The trained model of a checkpoint."""
-    return neural.Neural(Network(config, vocabulary, nnx.Rngs(0)), vocabulary, arrays)
+    return neural.Neural(Network(config, vocabulary, nnx.Rngs(0)), vocabulary, arrays, config.attributes)

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from dalsegno.data import cards
 from dalsegno.data.catalog import Entry
 from dalsegno.data.notes import TICKS_PER_QUARTER
+from dalsegno.data.options import FAMILY_KINDS
 from dalsegno.data.tables import commonest
 from dalsegno.reporting import fidelity_cards
 from dalsegno.reporting.leaderboard import Cell, Column, Line, Table, count
 
 SPLITS = ("train", "valid", "test", "unused")
-KINDS = ("exact", "transposed", "near", "melody", "group")
 LARGEST, NAMED = 8, 6
 
 
@@ -167,7 +167,7 @@ def _members(families: Path) -> dict[str, list[str]]:
 
 def _joined(families: Path) -> Table:
     kinds = Counter(row["kind"] for row in _read(Path(families) / "pairs.csv"))
-    lines = tuple(Line((kind,), (Cell(count(kinds[kind])),), "model") for kind in KINDS if kinds[kind])
+    lines = tuple(Line((kind,), (Cell(count(kinds[kind])),), "model") for kind in FAMILY_KINDS if kinds[kind])
     return Table("Joined pieces", ("Because of",), (Column("Joined", "pairs"),), lines)
 
 

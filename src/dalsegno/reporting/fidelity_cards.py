@@ -26,6 +26,25 @@ SHARES = (
 ERRORS = (("Onset moved", "onset_error"), ("Duration moved", "duration_error"))
 
 
+def overview(folders: Mapping[tuple[str, str], Path]) -> Table:
+    """What survives of each dataset in each representation ((dataset, representation) -> folder); without lines where
+    there are not several of both."""
+    datasets, names = (sorted({pair[axis] for pair in folders}) for axis in (0, 1))
+    lines = []
+    for dataset in datasets if min(len(datasets), len(names)) > 1 else ():
+        cells = []
+        for name in names:
+            if (dataset, name) not in folders:
+                cells.append(Cell("–"))
+                continue
+            counts = _card(folders[dataset, name])["counts"]
+            moved = _moved(counts["onset_error"], counts["kept"])
+            cells.append(Cell(_share(counts["kept"], counts["notes"]), moved))
+        lines.append(Line((dataset,), tuple(cells), "model"))
+    columns = tuple(Column(name, "% of notes") for name in names)
+    return Table("What survives of each dataset", ("Dataset",), columns, tuple(lines))
+
+
 def sizes(folders: Mapping[str, Path]) -> Table:
     """Pieces, steps and symbols of each representation (name -> folder), and how much its length buckets are padded."""
     lines = []

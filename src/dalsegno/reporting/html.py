@@ -21,7 +21,7 @@ from dalsegno.metrics.comparisons import read_comparisons
 from dalsegno.metrics.decoding import Decoding, read_decodings
 from dalsegno.metrics.leaks import read_leaks
 from dalsegno.metrics.rows import Row, read_rows
-from dalsegno.reporting import figures, history_page
+from dalsegno.reporting import fidelity_cards, figures, history_page
 from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
 from dalsegno.reporting.features_page import feature_page
@@ -118,6 +118,7 @@ def render(inputs: ReportInputs) -> str:
         distributions=_distributions(inputs, belongs, colours),
         copying=copying_pages(inputs, every, belongs, colours),
         shelves=shelves(heard, inputs.references, belongs, colours, inputs.samples_per_run),
+        overview=fidelity_cards.overview(inputs.representations),
         pages=_pages(inputs),
         features=[
             feature_page(dataset, name, folder, inputs.corpora[dataset])

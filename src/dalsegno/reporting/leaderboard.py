@@ -11,6 +11,7 @@ from dalsegno.metrics.comparisons import Comparison, undistinguished
 from dalsegno.metrics.decoding import Decoding
 from dalsegno.metrics.discrimination import verdict
 from dalsegno.metrics.rows import Row
+from dalsegno.metrics.scores import RATIOS
 from dalsegno.reporting.tables import Run
 
 
@@ -59,6 +60,9 @@ LIKELIHOODS = (
     ("nll", "test_clean", "Test NLL, clean"),
     ("nll_changed", "test", "Test NLL, changed"),
     ("nll_held", "test", "Test NLL, held"),
+    ("nll_per_frame", "test", "Test NLL a frame"),
+    ("nll_per_frame", "valid", "Valid NLL a frame"),
+    ("nll_per_frame", "test_clean", "Test NLL a frame, clean"),
 )
 ACROSS = (
     ("nll_per_note", "test", "Test NLL a note"),
@@ -97,7 +101,7 @@ def likelihoods(
             row for row in rows if (row.dataset, row.representation) == (dataset, representation) and not row.sampler
         ]
         shown = [entry for entry in LIKELIHOODS if any(row.metric == entry[0] for row in here)]
-        columns = [Column(label, "nats/token") for _, _, label in shown]
+        columns = [Column(label, RATIOS[metric].unit) for metric, _, label in shown]
         columns += [Column("Parameters", "values"), Column("Training", "steps"), Column("Best", "step")]
         lines: list[Line] = []
         best = [_best(here, comparisons, metric, split) for metric, split, _ in shown]

@@ -22,9 +22,9 @@ from dalsegno.data.notes import DRUMS
 FILES = ("tokens.safetensors", "index.csv", "vocabulary.json", "rejects.csv", "fidelity.json")
 """What a representation writes for a dataset."""
 
-Layout = Literal["voices", "events", "compound", "roll"]
+Layout = Literal["voices", "events", "compound", "roll", "frames"]
 """What the K tokens of a step are: `voices` that sound together; `events`, one symbol; `compound`, the fields of one
-event or note; `roll`, the coordinates of one note, which are no symbols."""
+event or note; `roll`, the coordinates of one note, which are no symbols; `frames`, keys that are off or on."""
 
 Columns = dict[str, np.ndarray]
 """The note columns of one piece: those of the corpus without `piece`."""
@@ -121,6 +121,7 @@ class Row:
 
     Attributes:
         family: id of the family's first piece, from `split.csv`.
+        labels: what the corpus says of it: label -> value.
     """
 
     piece: str
@@ -132,6 +133,7 @@ class Row:
     transpose_low: int
     transpose_high: int
     family: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Packed:
@@ -318,7 +320,9 @@ def write_index(path: Path, rows: Sequence[Row]) -> None:
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**asdict(row), "clean": str(row.clean).lower()} for row in rows)
+        for row in rows:
+            labels = json.dumps(dict(row.labels), sort_keys=True, ensure_ascii=False) if row.labels else ""
+            writer.writerow({**asdict(row), "clean": str(row.clean).lower(), "labels": labels})
 
 
 def write_packed(
@@ -346,6 +350,7 @@ def read_index(path: Path) -> list[Row]:
                 transpose_low=int(row["transpose_low"]),
                 transpose_high=int(row["transpose_high"]),
                 family=row["family"],
+                labels=json.loads(row["labels"] or "{}"),
             )
             for row in csv.DictReader(file)
         ]

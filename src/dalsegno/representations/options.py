@@ -192,7 +192,26 @@ class Roll(Grid):
         return False
 
 
-RepresentationOptions = Annotated[Voices | Events | Words | Roll, Field(discriminator="kind")]
+class Frames(Grid):
+    """Which keys sound in each frame, one symbol a key."""
+
+    kind: Literal["frames"]
+    beats_per_bar: int = Field(4, ge=1, le=16, description="quarter notes after which the metrical position repeats")
+    lowest: int = Field(21, ge=0, le=127, description="MIDI pitch of the lowest key")
+    highest: int = Field(108, ge=0, le=127, description="MIDI pitch of the highest key")
+
+    @model_validator(mode="after")
+    def has_keys(self) -> Self:
+        if self.lowest > self.highest:
+            raise ValueError(f"lowest {self.lowest} is above highest {self.highest}")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        return "frames"
+
+
+RepresentationOptions = Annotated[Voices | Events | Words | Roll | Frames, Field(discriminator="kind")]
 
 
 def parse(document: dict[str, Any]) -> RepresentationOptions:

@@ -39,6 +39,7 @@ UNITS = {
     "events": "events",
     "compound": "compound events",
     "roll": "notes",
+    "frames": "frames of keys",
 }
 
 
@@ -119,7 +120,7 @@ def pack(options: Any, corpus: Path, split: Path, folder: Path, jobs: int = 1) -
     for i, (index, row, piece) in enumerate(kept):
         finished = representation.finish(tokens(i))
         final.add(finished)
-        low, high = _room(piece.spans, bounds) if representation.vocabulary.pitches[1] else (0, 0)
+        low, high = _room(piece.spans, bounds) if options.transposes else (0, 0)
         rows.append(
             Row(
                 piece=row.piece,
@@ -131,6 +132,7 @@ def pack(options: Any, corpus: Path, split: Path, folder: Path, jobs: int = 1) -
                 transpose_low=low,
                 transpose_high=high,
                 family=row.family,
+                labels=tables.labels(index),
             )
         )
     final.close()

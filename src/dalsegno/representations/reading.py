@@ -98,7 +98,8 @@ def _octuple(tokens: np.ndarray, vocabulary: Vocabulary, repairs: Counter[str]) 
         while bar < own:
             bar += 1
             yield t, "Bar", "None"
-            if "TimeSig" in fields and bar == own:
+            # No note tells the meter of the bars before the first: they have its own, as in MidiTok.
+            if "TimeSig" in fields and (bar == own or not bar):
                 yield t, "TimeSig", fields["TimeSig"]
         if (own, position) != last:
             yield t, "Position", str(position)

@@ -24,6 +24,7 @@ REPRESENTATIONS: dict[str, str] = {
     "pertok": _EVENTS,
     "words": "dalsegno.representations.words:NoteChordWords",
     "roll": "dalsegno.representations.roll:PianoRoll",
+    "frames": "dalsegno.representations.frames:KeyFrames",
 }
 """kind -> "module:class"; imported when asked for, so that no job pays for a representation that it does not use."""
 

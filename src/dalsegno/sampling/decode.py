@@ -16,12 +16,12 @@ def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> lis
     """`sampler.count` pieces, each a `tokens_TxK` (int16) that begins with its prompt.
 
     All have `sampler.bars` bars of four quarters at most, in steps of the longest such excerpt of the training split.
-    Event sequences may end before, at the end symbol.
+    Event sequences may end before, at the end symbol, and what is written to a given voice ends with it.
 
     Args:
         model: a trained model of the same vocabulary.
         sampler: the study's section.
-        packed: where prompts come from (the first test pieces, in order and round again) and the grammar.
+        packed: where prompts and voices come from (the first test pieces, in order and round again) and the grammar.
         seed: the same seed gives the same pieces.
 
     Raises:
@@ -37,12 +37,17 @@ def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> lis
         steps = max(len(beginning(piece, sampler.bars, vocabulary)) for piece in train)
     bar = bar_symbol(vocabulary)
     prompts = [np.zeros((0, vocabulary.width), np.int16)] * sampler.count
-    if sampler.prompt_bars:
+    voices: dict[int, list[np.ndarray]] = {}
+    if sampler.prompt_bars or sampler.voice is not None:
         test = packed.indices("test")
         if not test:
-            raise ValueError(f"{packed.folder} has no test piece to take a prompt from")
+            raise ValueError(f"{packed.folder} has no test piece to take a prompt or a voice from")
         sources = [packed.piece(test[n % len(test)]) for n in range(sampler.count)]
-        prompts = [beginning(piece, sampler.prompt_bars, vocabulary) for piece in sources]
+        if sampler.prompt_bars:
+            prompts = [beginning(piece, sampler.prompt_bars, vocabulary) for piece in sources]
+        if sampler.voice is not None:
+            voices[sampler.voice] = [within(piece, sampler.bars, vocabulary)[:, sampler.voice] for piece in sources]
+            steps = max(len(line) for line in voices[sampler.voice])
     request = Request(
         prompts=prompts,
         steps=max(steps, 1 + max(len(prompt) for prompt in prompts)),
@@ -53,8 +58,14 @@ def generate(model: Trained, sampler: Sampler, packed: Packed, seed: int) -> lis
         seed=seed,
         bars=sampler.bars if bar is not None else None,
         bar=bar,
+        voices=voices,
+        attributes=sampler.attributes,
     )
-    return [within(piece, sampler.bars, vocabulary) for piece in model.generate(request)]
+    pieces = [within(piece, sampler.bars, vocabulary) for piece in model.generate(request)]
+    # A piece ends with its given voice.
+    for lines in voices.values():
+        pieces = [piece[: len(line)] for piece, line in zip(pieces, lines, strict=True)]
+    return pieces
 
 
 def bar_symbol(vocabulary: Vocabulary) -> int | None:

@@ -17,6 +17,12 @@ class Sampler(Section):
     count: int = Field(4, ge=1, le=999, description="pieces a run")
     bars: int = Field(8, ge=1, description="length in bars of four quarters, prompt included")
     prompt_bars: int = Field(0, ge=0, description="bars taken from test pieces and continued; 0 is unconditional")
+    voice: int | None = Field(
+        None, ge=0, description="voice taken whole from test pieces, the others are written to it; 0 is the highest"
+    )
+    attributes: dict[str, int | str | list[int]] = Field(
+        {}, description="what the model is told: an attribute's value, or a list with one for every bar"
+    )
     temperature: float = Field(1.0, gt=0)
     top_k: int = Field(0, ge=0, description="keep the k likeliest tokens; 0 keeps all")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus: keep the likeliest tokens of this joint probability")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from dalsegno.models.attributes import UNTOLD, UNTOLD_SHARE, Attribute, Reader
 from dalsegno.models.steps import LONGEST_RUN, Inputs, inputs_of
 from dalsegno.representations.base import Packed, Row, Vocabulary
 from dalsegno.training.options import Augmentation
@@ -24,11 +26,18 @@ class Batch(NamedTuple):
 
 
 def transposed(tokens: np.ndarray, semitones: int, vocabulary: Vocabulary) -> np.ndarray:
-    """Every pitch symbol shifted; other symbols stay.
+    """Every pitch symbol shifted, or every key of frames; other symbols stay.
 
     Raises:
         ValueError: a pitch would leave the vocabulary.
     """
+    if vocabulary.layout == "frames":
+        # Silence that leaves at one end enters at the other.
+        moved = np.roll(tokens, semitones, axis=-1)
+        edge = slice(0, semitones) if semitones > 0 else slice(vocabulary.width + semitones, None)
+        if semitones and np.any(moved[..., edge] == 1):
+            raise ValueError(f"transposition by {semitones} semitones leaves the keys")
+        return moved
     first, end = vocabulary.pitches
     pitched = (tokens >= first) & (tokens < end)
     shifted = np.where(pitched, tokens + semitones, tokens)
@@ -62,13 +71,23 @@ class Windows:
         window: steps a window; shorter pieces are padded.
         augmentation: what each window is varied by.
         seed: of the run.
+        attributes: what a model is told of each window, now and then.
     """
 
-    def __init__(self, packed: Packed, batch_size: int, window: int, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self,
+        packed: Packed,
+        batch_size: int,
+        window: int,
+        augmentation: Augmentation,
+        seed: int,
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> None:
         self.packed, self.indices = packed, packed.indices("train")
         if not self.indices:
             raise ValueError(f"{packed.folder} has no piece in the training split")
         self.vocabulary = packed.vocabulary
+        self.reader = Reader(attributes, packed) if attributes else None
         steps = np.array([packed.rows[i].steps for i in self.indices], np.float64)
         self.chances = steps / steps.sum()
         self.batch_size, self.window, self.augmentation, self.seed = batch_size, window, augmentation, seed
@@ -83,6 +102,7 @@ class Windows:
         runs = np.zeros((*shape, width), np.int32)
         phase = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.float32)
+        told = np.zeros((*shape, len(self.reader.attributes)), np.int32) if self.reader else None
         for row, chosen in enumerate(random.choice(len(self.indices), self.batch_size, p=self.chances).tolist()):
             piece, about = self.packed.piece(self.indices[chosen]), self.packed.rows[self.indices[chosen]]
             half = self.window // 2
@@ -97,7 +117,10 @@ class Windows:
             runs[row, :length] = inputs.runs_BxTxK[before:]
             phase[row, :length] = np.arange(start, stop) % period
             mask[row, :length] = 1
-        return Batch(Inputs(previous, runs, phase), tokens, mask)
+            if self.reader is not None and told is not None:
+                kept_A = random.random(told.shape[-1]) >= UNTOLD_SHARE
+                told[row, :length] = np.where(kept_A, self.reader.of(self.indices[chosen])[start:stop], UNTOLD)
+        return Batch(Inputs(previous, runs, phase, told), tokens, mask)
 
     def _varied(self, tokens_TxK: np.ndarray, about: Row, random: np.random.Generator) -> np.ndarray:
         """A stretch of a piece as one window shows it. What is not asked for draws no number."""

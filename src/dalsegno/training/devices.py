@@ -9,6 +9,7 @@ from pathlib import Path
 
 PRECISIONS = ("float32", "bfloat16")
 SHARDINGS = ("data", "full")
+HOST_DEVICES = "xla_force_host_platform_device_count"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def configure(threads: int, compilation_cache: Path | None = None, processes: in
     """Pin the number of CPU threads and join the other processes; call before JAX is imported.
 
     XLA sizes its thread pool by `NPROC` and splits reductions by the size of the pool, so the bytes of a result
-    depend on it, and with this setting on nothing else of the machine's cores.
+    depend on it, and with this setting on nothing else of the machine's cores. Each thread is a device as well, since
+    XLA shares out the rows of a batch better than the many small products of a step.
 
     Args:
         threads: threads of XLA's and of the BLAS's pool.
@@ -56,6 +58,9 @@ def configure(threads: int, compilation_cache: Path | None = None, processes: in
         raise RuntimeError("devices.configure must be called before JAX is imported")
     for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if threads > 1 and HOST_DEVICES not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{HOST_DEVICES}={threads}".strip()
     if compilation_cache is not None:
         compilation_cache.mkdir(parents=True, exist_ok=True)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache.absolute())

@@ -114,7 +114,8 @@ def descend(
         Diverged: see `dalsegno.training.run.train`.
     """
     layout = Layout(machine, training.batch_size)
-    windows = Windows(packed, training.batch_size, training.window, augmentation, seed)
+    told = getattr(config, "attributes", None)
+    windows = Windows(packed, training.batch_size, training.window, augmentation, seed, told)
     trained = Neural(family.Network(config, packed.vocabulary, nnx.Rngs(seed)), packed.vocabulary)
     schedule = optimizers.schedule(training)
     # Copies: a donated buffer must belong to one leaf alone, and not to `trained`.

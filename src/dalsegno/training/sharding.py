@@ -30,7 +30,13 @@ class Layout:
 
     def __init__(self, machine: Machine, batch_size: int) -> None:
         self.machine = machine
-        self.mesh: Mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+        count = jax.device_count()
+        if jax.default_backend() == "cpu" and jax.process_count() == 1:
+            # Threads that do not divide a batch stand idle; a GPU that did would be a mistake to tell.
+            cuts = [n for n in range(1, count + 1) if batch_size % (n * machine.microbatches) == 0]
+            count = max(cuts, default=count)
+        axis = jax.sharding.AxisType.Auto
+        self.mesh: Mesh = jax.make_mesh((count,), (AXIS,), axis_types=(axis,), devices=jax.devices()[:count])
         self.whole = NamedSharding(self.mesh, PartitionSpec())
         self.rows = NamedSharding(self.mesh, PartitionSpec(AXIS))
         self._gather = jax.jit(lambda tree: tree, out_shardings=self.whole)

@@ -1,0 +1,112 @@
+"""What LSTM and GRU share: layers that are scanned, dropout between them, the state that sampling carries.
+
+Legend of shape suffixes: B sequences, T steps, D features, G = the width of all gates of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from pydantic import Field, model_validator
+
+from dalsegno.models import steps
+from dalsegno.models.attributes import Conditioned
+from dalsegno.representations.base import Vocabulary
+
+
+class Config(Conditioned):
+    """Sizes of a stack of recurrent layers."""
+
+    features: int = Field(256, ge=1, description="cells a layer, and width of the embedding")
+    layers: int = Field(2, ge=1, description="recurrent layers")
+    hidden: int = Field(128, ge=1, description="width of a head's hidden layer")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and after each layer")
+    tied: bool = Field(False, description="output weights are those of the embedding; needs hidden equal to features")
+
+    @model_validator(mode="after")
+    def _ties_fit(self) -> Config:
+        steps.check_ties(self.tied, self.features, self.hidden)
+        return self
+
+
+class Layer(nnx.Module):
+    """One recurrent layer; a family says what its gates do.
+
+    Args:
+        features: D.
+        gates: G / D.
+        bias: how every gate begins, G.
+        rngs: for the initial values.
+    """
+
+    def __init__(self, features: int, gates: int, bias: jax.Array, rngs: nnx.Rngs) -> None:
+        self.inward = steps.linear(rngs, features, gates * features)
+        self.recurrent = steps.linear(rngs, features, gates * features)
+        self.bias = nnx.Param(bias)
+
+    def gates(self, x___xD: jax.Array) -> jax.Array:
+        """`gates___xG`: what a step's input adds to the gates."""
+        return steps.project(x___xD, self.inward[...]) + self.bias[...]
+
+    def run(self, gates_TxBxG: jax.Array) -> jax.Array:
+        """`h_TxBxD` of whole windows, from a state of zeros."""
+        raise NotImplementedError
+
+    def start(self, batch: int) -> jax.Array:
+        """The state before the first step."""
+        raise NotImplementedError
+
+    def advance(self, state: Any, gates_BxG: jax.Array) -> tuple[Any, jax.Array]:
+        """One step: the next state and `h_BxD`."""
+        raise NotImplementedError
+
+
+class Stack(nnx.Module):
+    """Layers one over the other, with dropout before, between and after them."""
+
+    def __init__(self, layers: Iterable[Layer], dropout: float) -> None:
+        self.layers = nnx.List(layers)
+        self.dropout = dropout
+
+    def __call__(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
+        """`h_BxTxD` of the last layer over whole windows."""
+        number = len(self.layers) + 1
+        keys = [None] * number if key is None else list(jax.random.split(key, number))
+        x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), self.dropout, keys[0])
+        for layer, layer_key in zip(self.layers, keys[1:], strict=True):
+            x = steps.dropout(layer.run(layer.gates(x)), self.dropout, layer_key)
+        return jnp.swapaxes(x, 0, 1)
+
+    def start(self, batch: int) -> Any:
+        """The state before the first step."""
+        return tuple(layer.start(batch) for layer in self.layers)
+
+    def advance(self, state: Any, x_BxD: jax.Array) -> tuple[Any, jax.Array]:
+        """One step: the next state and `h_BxD`."""
+        after = []
+        x = x_BxD
+        for layer, own in zip(self.layers, state, strict=True):
+            own, x = layer.advance(own, layer.gates(x))
+            after.append(own)
+        return tuple(after), x
+
+
+class Network(steps.StepModel):
+    """A stack between the embedding and the heads; see `dalsegno.models.steps.StepModel`."""
+
+    def __init__(self, config: Config, vocabulary: Vocabulary, layers: Iterable[Layer], rngs: nnx.Rngs) -> None:
+        super().__init__(vocabulary, config.features, config.hidden, rngs, config.tied, config.told)
+        self.stack = Stack(layers, config.dropout)
+
+    def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
+        return self.stack(x_BxTxD, key)
+
+    def start(self, batch: int) -> Any:
+        return self.stack.start(batch)
+
+    def advance(self, state: Any, x_BxD: jax.Array) -> tuple[Any, jax.Array]:
+        return self.stack.advance(state, x_BxD)
