@@ -1,94 +1,81 @@
-"""Which metrics of a piece tell real music from shuffled music and from noise, on each archive of MIDI files.
+"""Which metrics tell real music from shuffled music and from noise, on each corpus, by the controls of the studies.
 
-    python benchmarks/controls.py nottingham.zip pop909.zip > controls.md
+    python benchmarks/controls.py results/real/jsb results/real/nottingham > controls.md
 
-Half of the pieces stand for training music, half are held out; pieces that share a melody stay together. Each piece is
-cut to its first sixteen bars. The verdict is that of the studies (`dalsegno.metrics.discrimination`).
+Folders as benchmarks/real_music.py builds them. At most 400 pieces of each, their first sixteen bars; families as the
+stage `families` finds them, a half of them training music, a quarter valid, a quarter test. Distances and numbers of
+sets are of 64 pieces. The verdict is that of the studies (`dalsegno.metrics.discrimination`).
 """
 
 from __future__ import annotations
 
 import argparse
-import zipfile
+import sys
+import tempfile
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from symusic import Score
 
-from dalsegno.data import families
-from dalsegno.data.melodies import melody, related
-from dalsegno.data.notes import DRUMS, TICKS_PER_BAR, Notes, make_notes
-from dalsegno.metrics import bootstrap
-from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.control import noise, shuffle
+from dalsegno.data import families, split
+from dalsegno.data.excerpts import read_families, read_whole
+from dalsegno.data.notes import read_piece_ids
+from dalsegno.data.options import FamilyOptions, FamilySplit
+from dalsegno.embedding.fitting import fit
+from dalsegno.embedding.options import EncoderOptions
+from dalsegno.metrics.control import control
 from dalsegno.metrics.discrimination import verdict
-from dalsegno.metrics.pieces import Pieces
-from dalsegno.metrics.registry import METRICS, load_metric
-from dalsegno.metrics.rows import Identity
+from dalsegno.metrics.registry import METRICS
 
 BARS = 16
 LARGEST = 400
+COUNT = 64
 RESAMPLES = 2000
+SIGNS = {"": "✓", "shuffled": "s", "noise": "n", "shuffled and noise": "sn", "undefined": "–"}
 
 
-def read(path: Path) -> list[Notes]:
-    """At most `LARGEST` pieces of an archive, evenly spaced among its files."""
-    pieces = []
-    with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.lower().endswith((".mid", ".midi")))
-        for i in np.unique(np.linspace(0, len(names) - 1, LARGEST).astype(int)).tolist():
-            score = Score.from_midi(archive.read(names[i])).resample(480, min_dur=1)
-            rows = [
-                (number, DRUMS if track.is_drum else track.program, note.time, note.duration, note.pitch)
-                for number, track in enumerate(score.tracks)
-                for note in track.notes
-            ]
-            if rows:
-                columns = zip(*sorted(rows), strict=True)
-                pieces.append(
-                    make_notes(**dict(zip(("track", "program", "start", "duration", "pitch"), columns, strict=True)))
-                )
-    return pieces
-
-
-def verdicts(pieces: list[Notes]) -> dict[str, str]:
-    """What each metric of a piece does not tell apart; an empty string where the controls stand in order."""
-    columns = ("program", "start", "duration", "pitch")
-    melodies = [melody({name: getattr(piece, name) for name in columns}) for piece in pieces]
-    family = families.components(len(pieces), related(melodies))
-    in_train = np.random.default_rng(0).permutation(len(pieces))[family] % 2 == 0
-    cut = [piece.excerpt(BARS * TICKS_PER_BAR) for piece in pieces]
-    held_out = np.flatnonzero(~in_train).tolist()
-    real = [cut[i] for i in held_out]
-    sets = {
-        "train": [cut[i] for i in np.flatnonzero(in_train).tolist()],
-        "held_out": real,
-        "shuffled": [shuffle(piece, np.random.default_rng([0, i])) for i, piece in enumerate(real)],
-        "noise": [noise(piece, np.random.default_rng([0, i])) for i, piece in enumerate(real)],
-    }
-    tables = {name: Pieces.of(music) for name, music in sets.items()}
-    result = {}
-    for name in METRICS:
-        metric = load_metric(name)
-        if not isinstance(metric, PieceMetric) or name.endswith("_compat"):
-            continue
-        rows = []
-        for model, table in tables.items():
-            names = [str(family[i]) for i in (held_out if model != "train" else np.flatnonzero(in_train).tolist())]
-            estimate = bootstrap.mean(metric.values(table), 0, RESAMPLES, names)
-            rows.append(Identity(study="", dataset="", model=model).row(name, metric.unit, estimate))
-        result[name] = verdict(rows)
-    return result
+def verdicts(corpus: Path) -> dict[str, str]:
+    """What each metric does not tell apart, as in `SIGNS`."""
+    names = [name for name in METRICS if not name.endswith("_compat")]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        families.build(FamilyOptions(), corpus, folder)
+        split.build(FamilySplit(kind="family", valid=0.25, test=0.25), corpus, folder, folder / "all.csv")
+        ids = read_piece_ids(corpus)
+        kept = {ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, LARGEST).astype(int)).tolist()}
+        head, *lines = (folder / "all.csv").read_text().splitlines()
+        chosen = [line for line, row in zip(lines, split.read(folder / "all.csv"), strict=True) if row.piece in kept]
+        (folder / "split.csv").write_text("\n".join([head, *chosen]) + "\n")
+        rest = corpus, folder / "split.csv"
+        try:
+            encoder, _ = fit(EncoderOptions(), read_whole(*rest)["train"], read_families(*rest)["train"])
+            encoder.save(folder / "encoder.safetensors")
+        except ValueError:
+            # Drums alone have no pitches to embed.
+            names.remove("embedding_frechet_distance")
+        rows, _ = control(*rest, names, "", corpus.name, BARS, COUNT, RESAMPLES, encoder=folder / "encoder.safetensors")
+    rows.sort(key=lambda row: names.index(row.metric))
+    return {name: SIGNS[verdict(mine)] for name, mine in groupby(rows, key=lambda row: row.metric)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("archives", type=Path, nargs="+", help="zip files of MIDI files")
-    table = {path.stem: verdicts(read(path)) for path in parser.parse_args().archives}
+    parser.add_argument("corpora", type=Path, nargs="+", help="corpus folders")
+    table = {}
+    for path in parser.parse_args().corpora:
+        table[path.name] = verdicts(path)
+        print(path.name, file=sys.stderr, flush=True)
+    names = [name for name in METRICS if any(name in column for column in table.values())]
     print("|", " | ".join(["metric", *table]), "|")
     print("|", " | ".join(["---"] * (1 + len(table))), "|")
-    for name in next(iter(table.values())):
-        print("|", " | ".join([f"`{name}`", *(column[name] or "in order" for column in table.values())]), "|")
+    none = []
+    for name in names:
+        signs = [column.get(name, SIGNS["undefined"]) for column in table.values()]
+        if SIGNS[""] in signs:
+            print("|", " | ".join([f"`{name}`", *signs]), "|")
+        else:
+            none.append(f"`{name}`")
+    print("\nIn order on none of them:", ", ".join(none))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Notes]:
     return pieces
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="MusPy's values of real pieces are not written yet")
 def test_muspy(music: dict[str, Notes]) -> None:
     with open(GOLDEN, newline="") as file:
         rows = list(csv.DictReader(file))
