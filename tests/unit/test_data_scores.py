@@ -278,3 +278,10 @@ def test_the_collections_of_music21_are_listed() -> None:
     region = next(file for file in found["essen"] if file.path == "irl.abc")
     music = read_abc.read(region.location, "0001", COLLECTIONS["essen"].options)
     assert ("region", "irl") in music.labels
+
+
+def test_a_pitch_that_midi_has_not_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "high.musicxml"
+    path.write_text(MUSICXML.replace("<octave>5</octave>", "<octave>12</octave>"))
+    with pytest.raises(ValueError, match="a pitch that MIDI has not"):
+        read_musicxml(path)
