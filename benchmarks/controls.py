@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from itertools import groupby
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def main() -> None:
     parser.add_argument("corpora", type=Path, nargs="+", help="corpus folders")
     table = {}
     for path in parser.parse_args().corpora:
-        table[path.name] = verdicts(path)
+        # The families tell of their progress; what is printed here is the table.
+        with redirect_stdout(sys.stderr):
+            table[path.name] = verdicts(path)
         print(path.name, file=sys.stderr, flush=True)
     names = [name for name in METRICS if any(name in column for column in table.values())]
     print("|", " | ".join(["metric", *table]), "|")

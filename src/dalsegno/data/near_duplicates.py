@@ -3,8 +3,8 @@
 Three steps, each linear in the number of pieces but for what is really alike:
 
 1. *Phrases.* The highest and the lowest note of every onset and of every quarter, and the top of each track, are lines.
-   A phrase is four successive notes of a line: its intervals and the ratios of its time spans, so neither
-   transposition nor pace matters.
+   A phrase is four successive notes of a line, its intervals and the ratios of its time spans, or six and their
+   intervals alone, so neither transposition nor pace matters.
 2. *Candidates.* The sets of phrases are compared by MinHash (Broder 1997, "On the resemblance and containment of
    documents"). By each column of the signatures pieces are sorted as in an LSH forest (Bawa et al. 2005): equal in that
    column, and side by side where the next agrees as well. A piece meets its next neighbours only, which leaves the
@@ -29,6 +29,8 @@ from dalsegno.data.notes import DRUMS, TICKS_PER_QUARTER
 
 PHRASE = 4
 """Onsets; longer ones seldom survive where notes are missing, shorter ones are commonplace."""
+TUNE = 6
+"""Onsets of a phrase that says intervals alone: where a grid has moved the notes, pace tells little."""
 PERMUTATIONS = 256
 PARTS = 4
 """Tracks whose own top line counts, the ones with most notes."""
@@ -38,14 +40,19 @@ PARTNERS = 6
 """Pieces that a piece is aligned with at most by its own choice: in a large corpus the commonplace resembles much."""
 REPEATS = 8
 """Places of one phrase in a piece that are compared: one that both repeat would vote for every pair of its places."""
-VOTES = 6
-"""Ways to lay two pieces over each other that are tried, the most voted first."""
+VOTES, TUNES = 6, 3
+"""Ways to lay two pieces over each other that are tried, the most voted first: by phrases with and without pace."""
+SHIFTS = 2
+"""Shifts in pitch, the most voted first, of which a way is tried that takes its pace from phrases far apart."""
 TOLERANCE = (20, 120)
 """Onsets agree within half the smaller median time between onsets, within these bounds in ticks."""
 BESIDE = (-16, -8, -4, -3, -2, -1, 1, 2, 3, 4, 8, 16)
 """Beats by which an alignment is moved to see how much would agree by chance: music repeats itself, and its key."""
 SUPPORT = 3
 """Phrases that must vote for one way and place; fewer meet by chance."""
+SUPPORTING = 0.01
+"""The same as a share of the phrases of the piece with fewer: copies that are found have 0.015 at least and 0.1
+mostly, and of unrelated tunes nine in ten have less."""
 CERTAIN = 0.8
 """Share of the notes from which no other way is tried."""
 SEED = 1
@@ -283,78 +290,167 @@ def align(pieces: Outlines, pairs: np.ndarray, least: float = 0.0) -> Alignments
     """
     one, other = pairs[:, 0], pairs[:, 1]
     fewer = np.minimum(pieces.onsets[one], pieces.onsets[other])
-    agreed, notes = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
-    shift, ratio, offset = np.zeros(len(pairs), np.int64), np.ones(len(pairs)), np.zeros(len(pairs))
+    most = np.zeros(len(pairs))
+    tried = [np.zeros(0, _WAY)]
     for ways in _ways(pieces, pairs):
-        ways = ways[agreed[ways["pair"]] <= CERTAIN * fewer[ways["pair"]]]
+        ways = ways[most[ways["pair"]] <= CERTAIN * fewer[ways["pair"]]]
         of = ways["pair"]
-        found, met = _agreeing(pieces, one[of], other[of], ways["shift"], ways["ratio"], ways["offset"])
-        better = found > agreed[of]
-        of = of[better]
-        agreed[of], notes[of] = found[better], met[better]
-        shift[of], ratio[of], offset[of] = (ways[name][better] for name in ("shift", "ratio", "offset"))
-    share = np.full(len(pairs), -1.0)
-    # No correction for chance makes the share larger.
-    alike = np.flatnonzero((notes > 0) & (agreed >= least * fewer))
-    beat = TICKS_PER_QUARTER * np.maximum(ratio[alike], 1.0)
-    misplaced = np.zeros(len(alike))
+        ways["agreed"], ways["notes"] = _agreeing(
+            pieces, one[of], other[of], ways["shift"], ways["ratio"], ways["offset"]
+        )
+        most[of] = np.maximum(most[of], ways["agreed"])
+        # No correction for chance makes the share larger.
+        tried.append(ways[(ways["notes"] > 0) & (ways["agreed"] >= least * fewer[of])])
+    ways = np.concatenate(tried)
+    of = ways["pair"]
+    beat = TICKS_PER_QUARTER * np.maximum(ways["ratio"], 1.0)
+    misplaced = np.zeros(len(ways))
     for beats in BESIDE:
-        moved = offset[alike] + beats * beat
-        by_chance, _ = _agreeing(pieces, one[alike], other[alike], shift[alike], ratio[alike], moved)
+        moved = ways["offset"] + beats * beat
+        by_chance, _ = _agreeing(pieces, one[of], other[of], ways["shift"], ways["ratio"], moved)
         misplaced = np.maximum(misplaced, by_chance)
-    beyond = np.maximum(agreed[alike] - misplaced, 0) / np.maximum(fewer[alike] - misplaced, 1)
-    share[alike] = np.where(beyond >= least, beyond, -1)
+    beyond = np.maximum(ways["agreed"] - misplaced, 0) / np.maximum(fewer[of] - misplaced, 1)
+    # The way of each pair on which most agrees beyond chance; of equal ones the first that was tried.
+    order = np.lexsort((-beyond, of))
+    found, first = np.unique(of[order], return_index=True)
+    best = order[first]
+    share = np.full(len(pairs), -1.0)
+    notes, shift, ratio = np.zeros(len(pairs), np.int64), np.zeros(len(pairs), np.int64), np.ones(len(pairs))
+    share[found] = np.where(beyond[best] >= least, beyond[best], -1)
+    notes[found], shift[found], ratio[found] = (ways[name][best] for name in ("notes", "shift", "ratio"))
     return Alignments(share, notes, shift, ratio)
 
 
-_WAY = np.dtype([("pair", np.int64), ("shift", np.int64), ("ratio", float), ("offset", float)])
+_WAY = np.dtype(
+    [
+        ("pair", np.int64),
+        ("shift", np.int64),
+        ("ratio", float),
+        ("offset", float),
+        ("agreed", float),
+        ("notes", np.int64),
+    ]
+)
+"""One way to lay a pair over each other, and what agrees then."""
 
 
 def _ways(pieces: Outlines, pairs: np.ndarray) -> Iterator[np.ndarray]:
-    """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …"""
+    """The ways to lay pairs over each other that phrases vote for: first the best of each pair, then the second …
+
+    After those whose pace is that of phrases come those whose pace is that between phrases which lie far apart.
+    """
     phrases = pieces.phrases
-    begins, sizes = phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]]
-    i, pair = _expanded(begins, sizes)
-    asked = (pairs[pair, 1] << PHRASE_BITS) | (phrases.key[i] & ((1 << PHRASE_BITS) - 1))
-    low = np.searchsorted(phrases.key, asked)
-    met = np.flatnonzero(phrases.key[np.minimum(low, len(phrases.key) - 1)] == asked) if len(asked) else low
-    i, pair, low = i[met], pair[met], low[met]
-    j, back = _expanded(low, pieces.run[low] - low)
-    i, pair = i[back], pair[back]
+    pair, i, j = _meetings(phrases, pieces.run, pairs)
     shift = phrases.height[j] - phrases.height[i]
     ratio = phrases.span[j] / phrases.span[i]
-    pace = np.round(np.log2(ratio) * 12).astype(np.int64)
-    # Piece by piece: a shift of less than 2^9 and a pace of less than 2^11 either way.
-    way = (pair << 22) | ((shift + 512) << 12) | (pace + 2048)
-    order = np.argsort(way, kind="stable")
-    begins, votes = runs(way[order])
-    kept = np.flatnonzero(votes >= SUPPORT)
-    of = way[order[begins[kept]]] >> 22
-    ranked = np.lexsort((-votes[kept], of))
-    place = np.arange(len(ranked)) - np.searchsorted(of[ranked], of[ranked])
-    ranked, place = ranked[place < VOTES], place[place < VOTES]
-    chosen = kept[ranked]
-    rows, of = _expanded(begins[chosen], votes[chosen])
-    rows = order[rows]
-    i, j = i[rows], j[rows]
-    middle = np.cumsum(votes[chosen]) - votes[chosen] + votes[chosen] // 2
-    made = np.zeros(len(chosen), _WAY)
-    made["pair"] = pair[order[begins[chosen]]]
-    made["shift"] = shift[order[begins[chosen]]]
-    # The upper median.
-    made["ratio"] = ratio[rows][np.lexsort((ratio[rows], of))][middle] if len(rows) else 0
-    begin = np.round(phrases.at[j] - phrases.at[i] * made["ratio"][of]).clip(-_MIDDLE, _MIDDLE - 1).astype(np.int64)
+    # A shift of less than 2^9 and a pace of less than 2^11 either way.
+    whole = (pair << 10) | (shift + 512)
+    way, paced = (whole << 12) | _pace(ratio), phrases.key[i] & 1 == 1
+    voted = [
+        _voted(way, pair, VOTES, np.flatnonzero(paced)),
+        _voted(way, pair, TUNES, np.flatnonzero(~paced)),
+        _voted(whole, pair, SHIFTS, np.arange(len(pair))),
+    ]
+    ratios = [_middle(ratio[one.rows], one.of) for one in voted[:2]]
+    ratios.append(_slopes(phrases.at[i], phrases.at[j], voted[2]))
+    rows = np.concatenate([one.rows for one in voted])
+    rank = np.concatenate([one.rank + before for one, before in zip(voted, (0, VOTES, VOTES + TUNES), strict=True)])
+    groups = np.cumsum([0, *(len(one.rank) for one in voted)])
+    of = np.concatenate([one.of + before for one, before in zip(voted, groups[:-1], strict=True)])
+    first = rows[np.searchsorted(of, np.arange(len(rank)))]
+    made = np.zeros(len(rank), _WAY)
+    made["pair"], made["shift"], made["ratio"] = pair[first], shift[first], np.concatenate(ratios)
+    begin = phrases.at[j[rows]] - phrases.at[i[rows]] * made["ratio"][of]
+    begin = np.round(begin).clip(-_MIDDLE, _MIDDLE - 1).astype(np.int64)
     begin = np.sort((of << _ONSET_BITS) | (begin + _MIDDLE))
     of = begin >> _ONSET_BITS
     # The place: the window of the tolerance's width with most votes.
     width = _tolerance(pieces, pairs[made["pair"], 0], pairs[made["pair"], 1], made["ratio"])
     inside = np.searchsorted(begin, begin + width[of], side="right") - np.arange(len(begin))
-    first = np.searchsorted(of, np.arange(len(made)))
-    best = np.lexsort((np.arange(len(begin)), -inside, of))[first] if len(begin) else first
-    made["offset"] = (begin[best + inside[best] // 2] & (2 * _MIDDLE - 1)) - _MIDDLE if len(begin) else 0
-    placed = inside[best] >= SUPPORT if len(begin) else np.zeros(0, bool)
-    for rank in range(VOTES):
-        yield made[placed & (place == rank)]
+    best = np.lexsort((-inside, of))[np.searchsorted(of, np.arange(len(made)))]
+    made["offset"] = (begin[best + inside[best] // 2] & (2 * _MIDDLE - 1)) - _MIDDLE
+    fewer = np.diff(phrases.bounds)[pairs].min(1)[made["pair"]]
+    placed = (inside[best] >= np.maximum(SUPPORT, SUPPORTING * fewer)) & (made["ratio"] > 0)
+    # One way of each pair at a time, since what agrees best so far is asked before the next is tried.
+    for number in range(VOTES + TUNES + SHIFTS):
+        yield made[placed & (rank == number)]
+
+
+def _meetings(phrases: Phrases, run: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where phrases of both pieces of a pair are one: the pair, the phrase's row in the first and in the second."""
+    i, pair = _expanded(phrases.bounds[pairs[:, 0]], np.diff(phrases.bounds)[pairs[:, 0]])
+    asked = (pairs[pair, 1] << PHRASE_BITS) | (phrases.key[i] & ((1 << PHRASE_BITS) - 1))
+    low = np.searchsorted(phrases.key, asked)
+    met = np.flatnonzero(phrases.key[np.minimum(low, len(phrases.key) - 1)] == asked) if len(asked) else low
+    i, pair, low = i[met], pair[met], low[met]
+    j, back = _expanded(low, run[low] - low)
+    return pair[back], i[back], j
+
+
+@dataclass(frozen=True)
+class _Voted:
+    """Groups of meetings that say one thing, those of a pair with most of them.
+
+    Attributes:
+        rows: of the meetings, group by group.
+        of: the group of each row.
+        rank: of each group among those of its pair.
+    """
+
+    rows: np.ndarray
+    of: np.ndarray
+    rank: np.ndarray
+
+
+def _voted(said: np.ndarray, pair: np.ndarray, most: int, among: np.ndarray) -> _Voted:
+    """The `most` largest groups of each pair by what is `said`, of the rows `among`."""
+    order = among[np.argsort(said[among], kind="stable")]
+    begins, votes = runs(said[order])
+    kept = np.flatnonzero(votes >= SUPPORT)
+    of = pair[order[begins[kept]]]
+    ranked = np.lexsort((-votes[kept], of))
+    rank = np.arange(len(ranked)) - np.searchsorted(of[ranked], of[ranked])
+    chosen = kept[ranked[rank < most]]
+    rows, group = _expanded(begins[chosen], votes[chosen])
+    return _Voted(order[rows], group, rank[rank < most])
+
+
+def _slopes(one: np.ndarray, other: np.ndarray, voted: _Voted) -> np.ndarray:
+    """The ratio of pace that most meetings of each group say when two of them that lie far apart are taken together.
+
+    A phrase alone is too short to tell it where a grid has moved its notes. 0 where no two lie apart.
+
+    Args:
+        one, other: where each meeting lies in its pieces.
+    """
+    count = len(voted.rank)
+    one, other = one[voted.rows], other[voted.rows]
+    order = np.lexsort((other, one, voted.of))
+    one, other = one[order], other[order]
+    sizes = np.bincount(voted.of, minlength=count)
+    far = np.arange(len(one)) + (sizes[voted.of] + 1) // 2
+    near = np.flatnonzero(far < np.cumsum(sizes)[voted.of])
+    far = far[near]
+    apart, meant = one[far] - one[near], other[far] - other[near]
+    kept = np.flatnonzero((apart > 0) & (meant > 0))
+    ratio, of = meant[kept] / apart[kept], voted.of[near[kept]]
+    common = _voted((of << 12) | _pace(ratio), of, 1, np.arange(len(of)))
+    slopes = np.zeros(count)
+    slopes[of[common.rows[np.searchsorted(common.of, np.arange(len(common.rank)))]]] = _middle(
+        ratio[common.rows], common.of
+    )
+    return slopes
+
+
+def _pace(ratio: np.ndarray) -> np.ndarray:
+    """Ratios in twelfths of an octave, as numbers below 2^12."""
+    return np.round(np.log2(ratio) * 12).astype(np.int64) + 2048
+
+
+def _middle(values: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The upper median of each group; `of` is ascending from 0, without gaps."""
+    begins, sizes = runs(of)
+    return values[np.lexsort((values, of))][begins + sizes // 2]
 
 
 def _agreeing(
@@ -426,7 +522,7 @@ def _phrases(owner: np.ndarray, count: int, onset: np.ndarray, pitch: np.ndarray
         for extreme, line in ((np.maximum, height[last]), (np.minimum, height[first])):
             lines.append((of[begins][many], of[begins][many], grid, extreme.reduceat(line, begins)[many]))
     lines.append(_parts(owner, count, onset, pitch, track))
-    found = [windows(*line) for line in lines]
+    found = [windows(*line, *kind) for line in lines for kind in ((PHRASE, True), (TUNE, False))]
     keys, at, high, span = (np.concatenate(columns) for columns in zip(*found, strict=True))
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
@@ -453,25 +549,28 @@ def _parts(
 
 
 def windows(
-    line: np.ndarray, owner: np.ndarray, times: np.ndarray, pitch: np.ndarray
+    line: np.ndarray, owner: np.ndarray, times: np.ndarray, pitch: np.ndarray, length: int = PHRASE, paced: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The phrases of lines, those without movement left out: key (owner and hash), first onset, first pitch, span.
 
     Args:
         line: number of the line of each note, notes of one line side by side.
         owner: its piece.
+        length: onsets of a phrase.
+        paced: whether ratios of time spans count; else the intervals alone.
     """
-    rows = np.flatnonzero(line[PHRASE - 1 :] == line[: len(line) - PHRASE + 1]) if len(line) >= PHRASE else line[:0]
+    rows = np.flatnonzero(line[length - 1 :] == line[: len(line) - length + 1]) if len(line) >= length else line[:0]
     moves, waits = np.diff(pitch), np.diff(times)
-    moving = np.zeros(len(rows), bool)
-    for k in range(PHRASE - 1):
-        moving |= moves[rows + k] != 0
-    rows = rows[moving]
-    hashed = np.zeros(len(rows), np.uint64)
-    # Thirds of an octave of pace: 1:1, 3:2 and 2:1 are told apart, a shaken grid is not.
-    paces = [np.round(np.log2(waits[rows + k + 1] / waits[rows + k]) * 1.5) + 64 for k in range(PHRASE - 2)]
-    for told in (*(moves[rows + k] + 200 for k in range(PHRASE - 1)), *paces):
-        hashed = (hashed ^ told.astype(np.uint64)) * _MIXER
+    rows = rows[np.logical_or.reduce([moves[rows + k] != 0 for k in range(length - 1)])]
+    told = [moves[rows + k] + 200 for k in range(length - 1)]
+    if paced:
+        # Thirds of an octave of pace: 1:1, 3:2 and 2:1 are told apart, a shaken grid is not.
+        told += [np.round(np.log2(waits[rows + k + 1] / waits[rows + k]) * 1.5) + 64 for k in range(length - 2)]
+    hashed = np.full(len(rows), length, np.uint64)
+    for one in told:
+        hashed = (hashed ^ one.astype(np.uint64)) * _MIXER
         hashed ^= hashed >> np.uint64(29)
-    key = (owner[rows] << PHRASE_BITS) | (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64)
-    return key, times[rows], pitch[rows], times[rows + PHRASE - 1] - times[rows]
+    # The last bit says whether pace counts.
+    low = (hashed >> np.uint64(64 - PHRASE_BITS)).astype(np.int64) & ~1
+    key = (owner[rows] << PHRASE_BITS) | low | int(paced)
+    return key, times[rows], pitch[rows], times[rows + length - 1] - times[rows]

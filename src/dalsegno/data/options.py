@@ -193,7 +193,7 @@ class FamilyOptions(Section):
         0.4, gt=0, le=1, description="share of the shorter piece's notes that agree beyond chance"
     )
     notes: int = Field(24, ge=1, description="notes that must agree at least")
-    resemblance: float = Field(0.05, ge=0, le=1, description="estimated Jaccard index from which pieces are aligned")
+    resemblance: float = Field(0.02, ge=0, le=1, description="estimated Jaccard index from which pieces are aligned")
     melody: float | None = Field(0.5, gt=0, le=1, description="share of the shorter melody that stands in the other")
 
 

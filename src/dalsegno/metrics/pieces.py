@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -30,11 +31,24 @@ class Pieces(Sequence[Notes]):
             raise ValueError(f"a table of {number} pieces holds notes of others")
         self.notes = notes
         self.number = number
-        self.piece = notes.piece.astype(np.int64)
-        self.start = notes.start.astype(np.int64)
-        self.end = self.start + notes.duration
-        self.pitch = notes.pitch.astype(np.int64)
         self._shared: dict[Callable, Any] = {}
+
+    # Made when they are asked for: many metrics want two of the four.
+    @cached_property
+    def piece(self) -> np.ndarray:
+        return self.notes.piece.astype(np.int64)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        return self.notes.start.astype(np.int64)
+
+    @cached_property
+    def end(self) -> np.ndarray:
+        return self.start + self.notes.duration
+
+    @cached_property
+    def pitch(self) -> np.ndarray:
+        return self.notes.pitch.astype(np.int64)
 
     @classmethod
     def of(cls, pieces: Sequence[Notes]) -> Pieces:
@@ -75,7 +89,8 @@ class Pieces(Sequence[Notes]):
 
     def where(self, rows: np.ndarray) -> Pieces:
         """The same pieces with the notes that a mask or index array chooses, pieces still in order."""
-        return Pieces(self.notes[rows], self.number)
+        # A mask would be read anew for each of seven columns.
+        return Pieces(self.notes[np.flatnonzero(rows) if rows.dtype == bool else rows], self.number)
 
     @property
     def by_time(self) -> Pieces:

@@ -146,7 +146,7 @@ def _nearest(found: Mapping[str, Mapping[str, Sequence[tuple[str, Pieces]]]], co
     return Table(f"The {NEAREST} nearest samples of each series", ("Sample",), columns, tuple(lines))
 
 
-def _places(one: dict[str, str]) -> tuple[Cell, Cell]:
+def _places(one: Mapping[str, str]) -> tuple[Cell, Cell]:
     """Where the nearest stretch lies in the sample and in the training set; dashes where there is none."""
     if not one["training_piece"]:
         return Cell("–"), Cell("–")
