@@ -133,3 +133,15 @@ def test_two_processes_equal_one(family, tmp_path):
     told = [finish(process) for process in pair]
     assert "step 4/4" in told[0] and "step 4/4" not in told[1]
     assert_near(tmp_path / "two", alone(data, tmp_path, model))
+
+
+def test_threads_are_devices_as_far_as_they_divide_a_batch():
+    program = """
+from dalsegno.training import devices
+devices.configure(3)
+from dalsegno.training.sharding import Layout
+print([Layout(devices.Machine(), batch).count for batch in (9, 8, 7)])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout == "[3, 2, 1]\n"
