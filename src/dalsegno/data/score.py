@@ -108,7 +108,8 @@ def find_notes(part: Any, track: int, program: int = 0) -> list[tuple[int, int, 
         for note in getattr(element, "notes", (element,)):
             if "Note" not in note.classSet:
                 continue
-            pitch = int(note.pitch.midi)
+            # music21 moves what MIDI has not by octaves until it fits.
+            pitch = int(note.pitch.midi) if 0 <= note.pitch.ps <= 127 else round(note.pitch.ps)
             tied = note.tie is not None and note.tie.type in ("stop", "continue") and pitch in sounding
             if tied:
                 _, begun, _, duration, _, _ = merged[sounding[pitch]]
