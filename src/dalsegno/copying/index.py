@@ -29,6 +29,8 @@ SHORTEST = 7
 """Texture tokens of a bar: shorter stretches are shared by chance, whatever their tokens."""
 LONGEST = 127
 """Texture tokens of sixteen bars: what a longer stretch adds changes no verdict."""
+MOST_STRETCHES = 64
+"""Stretches of texture that are weighed, the most telling by their tokens' shares alone; a longer piece has more."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class TrainingIndex:
             matches = found[name] = self.suffixes[name].matches(own[name], left_out)
             bits = self._bits(name, own[name], matches.length)
             spans += (
-                self._stretches(own[name], matches, left_out)
+                self._stretches(own[name], matches, bits, left_out)
                 if name == "texture"
                 else self._spans(name, matches, bits, onsets[name])
             )
@@ -250,8 +252,14 @@ class TrainingIndex:
         result[result.index(best)] = replace(best, at=at)
         return result
 
-    def _stretches(self, tokens: np.ndarray, matches: Matches, left_out: np.ndarray | None) -> list[Span]:
-        """The stretches of texture of a bar or longer that the training set holds; none gives one of 0 bits."""
+    def _stretches(
+        self, tokens: np.ndarray, matches: Matches, shares: np.ndarray, left_out: np.ndarray | None
+    ) -> list[Span]:
+        """The stretches of texture of a bar or longer that the training set holds; none gives one of 0 bits.
+
+        Args:
+            shares: information of each match by the shares of its tokens, see `_bits`.
+        """
         column = matches.length.argmax(axis=1)
         places = np.arange(len(tokens))
         # A stretch begins and ends with the content of a beat: an odd number of tokens.
@@ -260,13 +268,13 @@ class TrainingIndex:
         owner, at = matches.owner[places, column], matches.position[places, column]
         counts = self._model.counts("texture", tokens)
         result = [Span("texture_bits", 0.0, 0, 0, -1, 0)]
-        reached = 0
-        for i in np.flatnonzero((length >= SHORTEST) & (places % 2 == 0)).tolist():
+        begins = np.flatnonzero((length >= SHORTEST) & (places % 2 == 0))
+        ends = begins + length[begins]
+        # What lies inside the stretch before says nothing new.
+        begins = begins[ends > np.append(0, np.maximum.accumulate(ends)[:-1])]
+        telling = shares[begins, column[begins]]
+        for i in np.sort(begins[np.argsort(-telling, kind="stable")[:MOST_STRETCHES]]).tolist():
             end = i + int(length[i])
-            # What lies inside the stretch before says nothing new.
-            if end <= reached:
-                continue
-            reached = end
             stretch = tokens[i : min(end, i + LONGEST)]
             bits = self._model.bits("texture", stretch, [count[i:] for count in counts], int(owner[i]), left_out)
             value = float(bits.sum())

@@ -23,8 +23,8 @@ from dalsegno.copying.streams import BAR, GRID, Gridded, bars
 
 FIGURES = ("bar_bits", "same_key_bar_bits")
 MOST_BARS = 64
-"""Bars of a piece whose information is asked for, those with the most notes; and bars, its first, whose bar lines give
-the mean. More would change no verdict."""
+"""Bars of a piece whose information is asked for, those with the most notes; and bars, from the first onset on, whose
+bar lines give the mean. More would change no verdict."""
 A_BAR = 2 * BAR // GRID
 """Texture tokens of a bar and of the bar line after it."""
 SURROUNDINGS = 2.0
@@ -137,10 +137,12 @@ class Bars:
 
     def _elsewhere(self) -> None:
         """What the bar lines of the piece's beginning cost, each by the bars on both sides of it."""
-        last = min(MOST_BARS * A_BAR, len(self.texture) - 1)
-        at = np.arange(A_BAR - 1, last, A_BAR)
-        sides, costs = [np.stack([at // A_BAR, at // A_BAR + 1], axis=1)], [self._bits("texture", 0, last, None)[at]]
-        early = np.flatnonzero(self.from_bar < MOST_BARS)
+        first = int(self.from_bar.min())
+        begin, last = first * A_BAR, min((first + MOST_BARS) * A_BAR, len(self.texture) - 1)
+        at = np.arange(begin + A_BAR - 1, last, A_BAR)
+        sides = [np.stack([at // A_BAR, at // A_BAR + 1], axis=1)]
+        costs = [self._bits("texture", begin, last, None)[at - begin]]
+        early = np.flatnonzero(self.from_bar < first + MOST_BARS)
         # One stretch a track.
         for places in np.split(early, np.flatnonzero(np.diff(early) > 1) + 1):
             bits = self._bits("lines", int(places[0]), int(places[-1]) + 1, None)
