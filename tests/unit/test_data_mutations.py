@@ -228,7 +228,9 @@ def checked(folder: Path, out: Path) -> Counter[str]:
     tempos = pq.read_table(out / "tempos.parquet").to_pylist()
     assert all(row["tick"] >= 0 and 0 < row["qpm"] < 1e4 for row in tempos)
     reasons = Counter(row["reason"] for row in rejects)
-    print(f"{len(set(told))} files: {len(tables.pieces)} pieces, {len(rejects)} rejects: {commonest(reasons.elements())}")
+    print(
+        f"{len(set(told))} files: {len(tables.pieces)} pieces, {len(rejects)} rejects: {commonest(reasons.elements())}"
+    )
     return reasons
 
 
