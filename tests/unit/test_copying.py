@@ -67,7 +67,14 @@ def test_the_longest_match_is_the_longest(body: list[list[int]], query: list[int
 @given(pieces_of_tokens, st.lists(st.integers(1, 3), min_size=1, max_size=12))
 def test_counts_are_counts(body: list[list[int]], query: list[int]) -> None:
     flat = [token for piece in body for token in [*piece, 0]]
-    assert Suffixes.of(tokens(body)).count(np.array(query, np.uint32)).tolist() == [flat.count(x) for x in query]
+    one, two, three = Suffixes.of(tokens(body)).counts(np.array(query, np.uint32), 3)
+    assert one.tolist() == [flat.count(x) for x in query]
+    for width, found in ((2, two), (3, three)):
+        expected = [
+            sum(flat[at : at + width] == query[start : start + width] for at in range(len(flat) - width + 1))
+            for start in range(len(query) - width + 1)
+        ]
+        assert found.tolist() == expected
 
 
 def test_matches_longer_than_the_sorted_depth() -> None:

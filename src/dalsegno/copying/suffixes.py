@@ -92,12 +92,19 @@ class Suffixes:
         self._extend(padded[begin:], position, length)
         return Matches(position, owner, length)
 
-    def count(self, query: np.ndarray, width: int = 1) -> np.ndarray:
-        """How often the `width` tokens from each place of a query stand in the body, int64 `[Q - width + 1]`."""
-        if len(query) < width:
-            return np.zeros(0, np.int64)
-        windows = np.lib.stride_tricks.sliding_window_view(query, width)
-        return self._find(windows, right=True) - self._find(windows)
+    def counts(self, query: np.ndarray, widest: int) -> list[np.ndarray]:
+        """How often the 1, 2 … `widest` tokens from each place of a query stand in the body: int64 `[Q - width + 1]`"""
+        sizes = [max(len(query) - width + 1, 0) for width in range(1, widest + 1)]
+        # All widths in one search, since it is the number of searches that costs: shorter windows are filled up with
+        # what sorts before, and after, whatever follows them.
+        first, last = (np.full((sum(sizes), widest), filling, np.uint32) for filling in (0, 2**32 - 1))
+        end = 0
+        for width, size in enumerate(sizes, 1):
+            if size:
+                rows = slice(end, end + size)
+                first[rows, :width] = last[rows, :width] = np.lib.stride_tricks.sliding_window_view(query, width)
+                end += size
+        return np.split(self._find(last, right=True) - self._find(first), np.cumsum(sizes)[:-1])
 
     def _find(self, windows: np.ndarray, right: bool = False) -> np.ndarray:
         """Where windows (uint32 `[Q, width]`) would be inserted, before or after their equals."""

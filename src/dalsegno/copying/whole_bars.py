@@ -12,7 +12,7 @@ the mean over the other bar lines of the piece, so that music that is disjointed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,6 +83,7 @@ class Bars:
 
     Args:
         piece: of which `tokens` are the streams, and `rows` the notes that line tokens begin from (`streams.lines`).
+        counts: of each stream, see `Commonplace.counts`.
         left_out: training pieces that do not count.
     """
 
@@ -90,13 +91,14 @@ class Bars:
         self,
         piece: Gridded,
         tokens: Mapping[str, np.ndarray],
+        counts: Mapping[str, Sequence[np.ndarray]],
         rows: np.ndarray,
         model: Commonplace,
         left_out: np.ndarray | None,
     ) -> None:
         self.model, self.left_out = model, left_out
         self.lines, self.texture = tokens["lines"], tokens["texture"]
-        self.counts = {name: model.counts(name, tokens[name]) for name in ("lines", "texture")}
+        self.counts = counts
         self.from_bar = piece.start[rows] // BAR
         # A track's last token is 0 and leads nowhere.
         self.to_bar = np.where(self.lines > 0, np.append(self.from_bar[1:], -1), -1)
@@ -171,6 +173,7 @@ def find(
     model: Commonplace,
     piece: Gridded,
     tokens: Mapping[str, np.ndarray],
+    counts: Mapping[str, Sequence[np.ndarray]],
     rows: np.ndarray,
     left_out: np.ndarray | None,
 ) -> list[Span]:
@@ -178,7 +181,7 @@ def find(
 
     Args:
         table: the bars of training pieces (`index.BARS`), sorted by content.
-        tokens, rows, left_out: see `Bars`.
+        tokens, counts, rows, left_out: see `Bars`.
     """
     own = bars(piece)
     low, high = (np.searchsorted(table["content"], own.content, side) for side in ("left", "right"))
@@ -193,7 +196,7 @@ def find(
             places = places[~np.isin(table["owner"][places], left_out)]
         if not len(places):
             continue
-        weighed = weighed or Bars(piece, tokens, rows, model, left_out)
+        weighed = weighed or Bars(piece, tokens, counts, rows, model, left_out)
         begin = int(own.number[i]) * BAR
         owners, numbers, lowest = (table[name][places] for name in ("owner", "number", "lowest"))
         evidence = weighed.evidence(int(own.number[i]), int(owners[0]))
