@@ -58,9 +58,9 @@ BUGS = [
     ),
     Bug(
         "dropout left on at evaluation",
-        "models/neural.py",
-        "return model.log_probs(inputs, tokens_BxTxK)",
-        "return model.log_probs(inputs, tokens_BxTxK, jax.random.key(0))",
+        "models/steps.py",
+        "return -self._losses(inputs, tokens_BxTxK, None, 0.0)",
+        "return -self._losses(inputs, tokens_BxTxK, jax.random.key(0), 0.0)",
     ),
     Bug(
         "attention sees one step of the future",
