@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import numpy as np
 import pytest
@@ -23,6 +24,16 @@ BAR = 1920
 BEAT = 480
 STEP = 20
 """Ticks of MuseGAN's time step: 96 a bar."""
+MOST_PAIRS = 1000
+"""Pairs of bars beyond which MusDr draws that many."""
+
+
+def muspy_groove(notes: Notes, resolution: int) -> float:
+    """MusPy's `groove_consistency` of the piece at `resolution` ticks a quarter."""
+    bar, tick = np.divmod(notes.start * resolution // BEAT, 4 * resolution)
+    onset = np.zeros((int(notes.end.max()) // BAR + 1, 4 * resolution), bool)
+    onset[bar, tick] = True
+    return float(np.mean(onset[:-1] == onset[1:]))
 
 
 def musdr_entropy(notes: Notes, window: int) -> float:
@@ -40,12 +51,14 @@ def musdr_entropy(notes: Notes, window: int) -> float:
     return float(np.mean(values))
 
 
-def musdr_groove(notes: Notes) -> float:
-    """MusDr's GS: all pairs of bars (beyond 1,000 it draws some without a seed)."""
+def musdr_groove(notes: Notes, dice: random.Random | None = None) -> float:
+    """MusDr's GS; the dice draw the pairs beyond `MOST_PAIRS`, without them all are taken."""
     step = (notes.start + 15) // 30
     onset = np.zeros((int(step.max()) // 64 + 1, 64))
     onset[step // 64, step % 64] = 1
     pairs = [1 - np.abs(a - b).sum() / 64 for a, b in itertools.combinations(onset, 2)]
+    if dice and len(pairs) > MOST_PAIRS:
+        pairs = dice.sample(pairs, MOST_PAIRS)
     return float(np.mean(pairs)) if pairs else np.nan
 
 
@@ -135,6 +148,21 @@ def _tonal_distance(rows: list[tuple[int, int, int, int, int]]) -> float:
             places.append(place)
         far += [math.dist(a, b) for a, b in itertools.combinations(places, 2)]
     return float(np.mean(far)) if far else math.nan
+
+
+def musegan_program(notes: Notes) -> dict[str, float]:
+    """QN and DP as MuseGAN's program counts them: bar by bar, two steps suffice, near misses are a tenth of a hit."""
+    qualified, drums = [], []
+    for program, start, end in zip(notes.program, notes.start // STEP, notes.end // STEP, strict=True):
+        if program == 128:
+            drums.append((1.0, 0.1, 0.0, 0.0, 0.0, 0.1)[start % 6])
+        else:
+            cuts = [start, *range(96 * (start // 96 + 1), end, 96), end]
+            qualified += [b - a >= 2 for a, b in itertools.pairwise(cuts)]
+    return {
+        "qualified_note_rate": float(np.mean(qualified)) if qualified else math.nan,
+        "drum_pattern_rate": float(np.mean(drums)) if drums else math.nan,
+    }
 
 
 def check_musegan(notes: Notes) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from dalsegno.representations.options import parse
 from dalsegno.representations.packing import pack
 from tests.unit.music import chorale, write_corpus
 from tests.unit.plants import cut, ornamented, transposed
+from tests.unit.test_metrics_edges import ten_hours
 
 TRAIN = 80
 UNSEEN = 100
@@ -64,7 +67,14 @@ def test_the_longest_match_is_the_longest(body: list[list[int]], query: list[int
 @given(pieces_of_tokens, st.lists(st.integers(1, 3), min_size=1, max_size=12))
 def test_counts_are_counts(body: list[list[int]], query: list[int]) -> None:
     flat = [token for piece in body for token in [*piece, 0]]
-    assert Suffixes.of(tokens(body)).count(np.array(query, np.uint32)).tolist() == [flat.count(x) for x in query]
+    one, two, three = Suffixes.of(tokens(body)).counts(np.array(query, np.uint32), 3)
+    assert one.tolist() == [flat.count(x) for x in query]
+    for width, found in ((2, two), (3, three)):
+        expected = [
+            sum(flat[at : at + width] == query[start : start + width] for at in range(len(flat) - width + 1))
+            for start in range(len(query) - width + 1)
+        ]
+        assert found.tolist() == expected
 
 
 def test_matches_longer_than_the_sorted_depth() -> None:
@@ -211,9 +221,11 @@ EDGES: dict[str, Notes] = {
     "drums only": make_notes(start=[0, 240, 480], duration=[120] * 3, pitch=[36, 42, 38], program=[128] * 3),
     "two hundred tracks": make_notes(start=[0] * 200, duration=[960] * 200, pitch=[60] * 200, track=range(200)),
     "rests": make_notes(start=[0, 48000], duration=[480] * 2, pitch=[60, 62]),
+    "late by an hour": make_notes(start=[1800 * BAR_TICKS, 1801 * BAR_TICKS], duration=[480] * 2, pitch=[60, 62]),
     "ten hours": make_notes(
         start=np.arange(18_000) * BAR_TICKS, duration=[480] * 18_000, pitch=60 + np.arange(18_000) % 12
     ),
+    "ten hours of four voices": ten_hours(),
 }
 
 
@@ -223,6 +235,26 @@ def test_edges_have_a_verdict(index: TrainingIndex, null: Null, name: str) -> No
     assert (judged.verdict == judge.EMPTY) == (name == "no notes")
     assert 0 < judged.p <= 1 and 0 <= judged.near_copied_bars <= 1
     assert TrainingIndex.of([]).search(gridded(EDGES[name])).figures.longest_match == 0
+
+
+@pytest.mark.parametrize("name", [name for name in EDGES if name != "ten hours"])
+def test_edges_are_found_again(train: list[Gridded], name: str) -> None:
+    """Such pieces as training music: they are searched for in themselves, and silence is no copy."""
+    edge = gridded(EDGES[name])
+    figures = TrainingIndex.of([*train, edge]).search(edge).figures
+    assert np.isfinite(astuple(figures)).all()
+    if name in ("one bar", "ten hours of four voices"):
+        assert figures.bar_bits > 0 and figures.passage_lcs == 1 and figures.edit_distance == 0
+
+
+@pytest.mark.slow
+def test_ten_hours_of_one_formula_are_found_again(train: list[Gridded]) -> None:
+    """Each place matches at thousands of others, and none can be followed for hours from each of them."""
+    edge = gridded(EDGES["ten hours"])
+    began = time.process_time()
+    figures = TrainingIndex.of([*train, edge]).search(edge).figures
+    assert figures.two_bar_share == 1 and figures.longest_match > 1000
+    assert time.process_time() - began < 180
 
 
 def test_the_index_survives_its_file(index: TrainingIndex, tmp_path: Path) -> None:

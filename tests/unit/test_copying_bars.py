@@ -63,7 +63,8 @@ def test_a_bar_tells_more_where_it_is_out_of_place() -> None:
         columns = [x[order] for x in (piece.start, piece.end, pitch.astype(np.int16), piece.track)]
         moved = Gridded(*columns)
         own = streams(moved)
-        weighed = Bars(moved, own, lines(moved)[1], INDEX._model, None)
+        counts = {name: INDEX._model.counts(name, own[name]) for name in ("lines", "texture")}
+        weighed = Bars(moved, own, counts, lines(moved)[1], INDEX._model, None)
         evidence[semitones] = weighed.evidence(5, 7)
     assert evidence[6].own == pytest.approx(evidence[0].own, rel=0.2)
     assert evidence[6].key > evidence[0].key + 3 and evidence[6].into > evidence[0].into

@@ -227,7 +227,11 @@ def checked(folder: Path, out: Path) -> Counter[str]:
     assert all(row["tick"] >= 0 and row["numerator"] > 0 and row["denominator"] > 0 for row in meters)
     tempos = pq.read_table(out / "tempos.parquet").to_pylist()
     assert all(row["tick"] >= 0 and 0 < row["qpm"] < 1e4 for row in tempos)
-    return Counter(row["reason"] for row in rejects)
+    reasons = Counter(row["reason"] for row in rejects)
+    print(
+        f"{len(set(told))} files: {len(tables.pieces)} pieces, {len(rejects)} rejects: {commonest(reasons.elements())}"
+    )
+    return reasons
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(6000, marks=pytest.mark.slow)])
@@ -242,7 +246,6 @@ def test_mutated_midi_files_are_pieces_or_rejects(tmp_path: Path, count: int) ->
     reasons = checked(tmp_path / "files", tmp_path / "one")
     assert not [reason for reason in reasons if "crashed" in reason], reasons
     parsed = count - reasons.total()
-    print(f"{count} files: {parsed} parsed, {reasons.total()} rejected: {reasons.most_common()}")
     assert count / 10 < parsed < count
     if count < 1000:
         # What a reader makes of damage does not depend on what stands in memory behind the file.

@@ -111,6 +111,14 @@ def test_archives_are_told_by_content_and_come_out_whole(room: Room, kind: str) 
     assert room.unpack(MAKERS[kind](list(FILES.items()))) == FILES
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".mid"])
+def test_a_wrong_extension_is_not_believed(room: Room, kind: str, suffix: str) -> None:
+    room.archive.with_suffix(suffix).write_bytes(MAKERS[kind](list(FILES.items())))
+    assert unpack(room.archive.with_suffix(suffix), room.out) == sorted(FILES)
+    assert {name: (room.out / name).read_bytes() for name in FILES} == FILES
+
+
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_dialects_of_tar(room: Room, format: int) -> None:
     long = {"/".join(["folder"] * 14) + "/a.mid": b"a", "b" * 90: b"b"}

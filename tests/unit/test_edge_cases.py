@@ -51,6 +51,7 @@ TAKERS = {
     "one voice, held": {**VOICES, "voices": 1, "hold": True},
     "roll": {"kind": "roll", "drums": True},
     "words": {"kind": "words"},
+    "frames": {"kind": "frames", "lowest": 0, "highest": 127, "steps_per_quarter": 1},
 }
 
 
@@ -64,6 +65,8 @@ def test_strange_pieces_are_told_whole_or_refused(taker: str, strange: str) -> N
         ("one voice", "many at once"): "40 tracks instead of 1 voices",
         ("one voice, held", "many at once"): "40 tracks instead of 1 voices",
         ("words", "drums alone"): "no notes but drums",
+        ("frames", "drums alone"): "no notes but drums",
+        ("frames", "no duration"): "no note reaches a frame",
     }
     if (taker, strange) in refused:
         with pytest.raises(ValueError, match=refused[taker, strange]):
@@ -75,7 +78,7 @@ def test_strange_pieces_are_told_whole_or_refused(taker: str, strange: str) -> N
 
 @pytest.mark.parametrize("taker", TAKERS)
 def test_silence_is_refused(taker: str) -> None:
-    with pytest.raises(ValueError, match="no notes"):
+    with pytest.raises(ValueError, match="no note"):
         registry.load(parse(TAKERS[taker])).encode(Piece(columns_of_notes([])))
 
 

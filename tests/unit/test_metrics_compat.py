@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from dalsegno.metrics.base import PieceMetric
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import load_metric
 from tests.unit import oracles
+from tests.unit.music import chorale
 from tests.unit.test_metrics_pieces import EMPTY, SCALE, piece, pieces, value
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/muspy.json").read_text())
@@ -92,13 +94,51 @@ def test_muspy_calls_noise_a_perfect_groove() -> None:
 
     With onsets on half of 16 random positions, two bars agree on half of the positions; that is the true value.
     """
-    random = np.random.default_rng(0)
-    ticks = np.sort(random.integers(0, 64 * BAR, 64 * 8))
+    ticks = np.sort(np.random.default_rng(0).integers(0, 64 * BAR, 64 * 8))
     noise = piece(ticks, [60] * len(ticks), [60] * len(ticks))
     assert value("groove_consistency_compat", noise) > 0.99
     assert 0.45 < value("groove_consistency", noise) < 0.65
     same = piece(np.arange(16) * 480, [60] * 16, [60] * 16)
     assert value("groove_consistency_compat", same) == value("groove_consistency", same) == 1
+
+
+def test_muspys_groove_depends_on_the_resolution() -> None:
+    """One piece in quarters and eighths, written four times as fine: the music is the same, and so is our value.
+
+    MusPy 0.5 was asked at each resolution. Truth: two neighbouring bars of sixteen positions agree on 15 of them.
+    """
+    music = chorale(0, bars=16)
+    asked = {480: 0.9993489583333334, 24: 0.9869791666666666, 12: 0.9739583333333334, 4: 0.921875}
+    for resolution, theirs in asked.items():
+        assert oracles.muspy_groove(music, resolution) == theirs
+        coarse = replace(music, start=music.start * resolution // 480 * (480 // resolution))
+        assert value("groove_consistency", coarse) == 15 / 16
+    assert value("groove_consistency_compat", music) == asked[480]
+
+
+def test_musdr_draws_pairs_of_bars_without_a_seed() -> None:
+    """Sixty bars have 1,770 pairs: each run of MusDr takes another thousand, we take all."""
+    music = piece(np.sort(np.random.default_rng(0).integers(0, 960, 400)) * 120, [120] * 400, [60] * 400)
+    drawn = {oracles.musdr_groove(music, random.Random(seed)) for seed in range(5)}
+    everything = oracles.musdr_groove(music)
+    assert len(drawn) == 5 and min(drawn) < everything < max(drawn)
+    assert value("grooving_similarity_compat", music) == pytest.approx(everything, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "notes", "theirs", "true"),
+    [
+        # Forty ticks are two steps, and a qualified note has three.
+        ("qualified_note_rate", piece([0, 480], [40, 480], [60, 62]), 1.0, 1 / 2),
+        # One long note is one note, not a long one and a fragment behind the bar line.
+        ("qualified_note_rate", piece([480], [1460], [60]), 1 / 2, 1.0),
+        # A drum one step beside the sixteenth is not on it.
+        ("drum_pattern_rate", piece([0, 20], [60] * 2, [36] * 2, program=[128] * 2), 0.55, 1 / 2),
+    ],
+)
+def test_musegans_program_counts_otherwise_than_its_paper(name: str, notes: Notes, theirs: float, true: float) -> None:
+    assert oracles.musegan_program(notes)[name] == pytest.approx(theirs)
+    assert value(name, notes) == pytest.approx(true)
 
 
 def test_muspy_hears_no_pattern_in_a_human_drummer() -> None:

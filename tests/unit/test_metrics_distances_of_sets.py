@@ -82,6 +82,20 @@ def test_frechet_by_hand_and_never_alone() -> None:
     assert told.note.endswith("(n = 30, seed 3)") and null > told.value, "halves are smaller, so farther apart"
 
 
+def test_a_frechet_distance_of_few_pieces_is_noise_and_is_refused() -> None:
+    """Twice a hundred points of one distribution in 768 dimensions: truly 0, a thousand by the plain formula.
+
+    The formula here: with fewer points than dimensions, the root's trace is a nuclear norm of inner products.
+    """
+    own, other = np.random.default_rng(0).normal(size=(2, 100, 768))
+    a, b = own - own.mean(axis=0), other - other.mean(axis=0)
+    gap = own.mean(axis=0) - other.mean(axis=0)
+    theirs = gap @ gap + ((a**2).sum() + (b**2).sum() - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum()) / 99
+    assert theirs > 1000 and frechet_distance.against(other)(own) == pytest.approx(theirs, rel=1e-6)
+    told = frechet_distance.estimate(own, other)
+    assert np.isnan(told.value) and (told.n, told.note) == (100, "undefined: 100 pieces, needs 1536")
+
+
 def test_fidelity_and_diversity_part() -> None:
     """Copies of one real piece are faithful and not diverse; a wide cloud is the opposite."""
     copies = REAL[:1] + RANDOM.normal(0, 0.01, (40, D))

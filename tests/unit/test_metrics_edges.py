@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dalsegno.copying.streams import gridded
 from dalsegno.data.notes import Notes, make_notes
+from dalsegno.data.tables import NOTE_COLUMNS
 from dalsegno.metrics.base import HistogramDistance, PieceMetric
+from dalsegno.metrics.features import Space
 from dalsegno.metrics.pieces import Pieces
 from dalsegno.metrics.registry import METRICS, load_metric
+from dalsegno.metrics.sets import SetMetric
 from tests.unit.music import chorale
+from tests.unit.test_edge_cases import midi, note, read
 from tests.unit.test_metrics_pieces import EMPTY, ONE, SCALE, piece
 
 HOUR = 60 * 120 * 480
@@ -75,6 +82,43 @@ def test_a_value_or_nan(case: str) -> None:
         elif isinstance(metric, HistogramDistance):
             assert np.isfinite(metric.counts([EDGES[case]])).all(), name
     assert time.process_time() - before < 20
+
+
+def test_marks_of_tempo_and_meter_change_no_note(tmp_path: Path) -> None:
+    """Metrics and copying read notes, in quarters: a file that changes tempo and meter at each bar says the same."""
+    plain = read(tmp_path, midi(*note(60), *note(62), *note(64), *note(65), *note(67)))
+    marks = [[(0, b"\xff\x58\x04" + bytes([beats, 2, 24, 8])), (0, b"\xff\x51\x03" + bytes([beats, 0, 0]))]
+             for beats in (3, 5, 7, 2, 4)]  # fmt: skip
+    notes = [note(pitch) for pitch in (60, 62, 64, 65, 67)]
+    marked = read(
+        tmp_path, midi(*(event for pair in zip(marks, notes, strict=True) for part in pair for event in part))
+    )
+    assert len(marked.tempos) == len(marked.meters) == 5 > len(plain.meters)
+    assert np.array_equal(plain.notes, marked.notes)
+    same, other = (make_notes(**dict(zip(NOTE_COLUMNS, music.notes.T, strict=True))) for music in (plain, marked))
+    assert np.array_equal(gridded(same).start, gridded(other).start)
+    for name in METRICS:
+        metric = load_metric(name)
+        if isinstance(metric, PieceMetric):
+            assert metric(same) == pytest.approx(metric(other), abs=0, nan_ok=True), name
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_sets_of_such_pieces_have_a_number_or_a_reason(case: str) -> None:
+    """Twenty times the same piece among real ones, and alone: a number, or undefined with what it needs."""
+    space = Space(REAL)
+    reference = space.points(REAL)
+    for own in (space.points([EDGES[case]] * 20), space.points([*REAL[:25], EDGES[case], EMPTY])):
+        assert np.isfinite(own).all()
+        for name in METRICS:
+            metric = load_metric(name)
+            if isinstance(metric, SetMetric) and metric.space == "features":
+                told = replace(metric, jackknife=False, halves=False).estimate(own, reference)
+                assert not np.isinf(told.value), name
+                assert np.isfinite(told.value) or told.note.startswith("undefined"), name
+
+
+REAL = [chorale(seed) for seed in range(30)]
 
 
 def test_shares_stay_within_0_and_1() -> None:

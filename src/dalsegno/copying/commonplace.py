@@ -31,7 +31,7 @@ class Commonplace:
 
     def counts(self, name: str, tokens: np.ndarray) -> list[np.ndarray]:
         """How often the 1, 2, … tokens from each place of a stream stand in the whole training set."""
-        return [self.suffixes[name].count(tokens, width) for width in range(1, ORDER + 2)]
+        return self.suffixes[name].counts(tokens, ORDER + 1)
 
     def bits(
         self,

@@ -29,6 +29,8 @@ SHORTEST = 7
 """Texture tokens of a bar: shorter stretches are shared by chance, whatever their tokens."""
 LONGEST = 127
 """Texture tokens of sixteen bars: what a longer stretch adds changes no verdict."""
+MOST_STRETCHES = 64
+"""Stretches of texture that are weighed, the most telling by their tokens' shares alone; a longer piece has more."""
 
 
 @dataclass(frozen=True)
@@ -186,16 +188,17 @@ class TrainingIndex:
         found: dict[str, Matches] = {}
         spans: list[Span] = []
         tried: set[tuple[int, int, int, int]] = set()
+        counts = {name: self._model.counts(name, own[name]) for name in STREAMS}
         for name in STREAMS:
             matches = found[name] = self.suffixes[name].matches(own[name], left_out)
-            bits = self._bits(name, own[name], matches.length)
+            bits = self._bits(own[name], counts[name][0], len(self.suffixes[name]), matches.length)
             spans += (
-                self._stretches(own[name], matches, left_out)
+                self._stretches(own[name], counts[name], matches, bits, left_out)
                 if name == "texture"
                 else self._spans(name, matches, bits, onsets[name])
             )
             tried |= self._candidates(name, matches, bits, onsets[name])
-        spans += whole_bars.find(self.bars, self._model, piece, own, rows, left_out)
+        spans += whole_bars.find(self.bars, self._model, piece, own, counts, rows, left_out)
         (passage, owner), (melody, singer) = self._passages(piece, tried)
         spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
         spans += [Span("melody_notes", melody.score, melody.begin, melody.end, singer, melody.at)]
@@ -221,13 +224,13 @@ class TrainingIndex:
         )
         return Nearness(figures, tuple(best.values()), tuple(spans))
 
-    def _bits(self, name: str, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
-        """Information of each match, float64 like `length`."""
-        one = self.suffixes[name]
-        share = np.maximum(one.count(tokens), 1) / max(len(one), 1)
-        total = np.concatenate([[0.0], np.cumsum(np.where(tokens == 0, 0.0, -np.log2(share)))])
+    @staticmethod
+    def _bits(tokens: np.ndarray, count: np.ndarray, total: int, length: np.ndarray) -> np.ndarray:
+        """Information of each match by the shares of its tokens, of `total`; float64 like `length`."""
+        share = np.maximum(count, 1) / max(total, 1)
+        before = np.concatenate([[0.0], np.cumsum(np.where(tokens == 0, 0.0, -np.log2(share)))])
         places = np.arange(len(tokens))[:, None]
-        return np.where(length > 0, total[np.minimum(places + length, len(tokens))] - total[places], 0.0)
+        return np.where(length > 0, before[np.minimum(places + length, len(tokens))] - before[places], 0.0)
 
     def _spans(self, name: str, matches: Matches, bits: np.ndarray, onsets: np.ndarray) -> list[Span]:
         """The most telling match from each place of a stream."""
@@ -250,23 +253,34 @@ class TrainingIndex:
         result[result.index(best)] = replace(best, at=at)
         return result
 
-    def _stretches(self, tokens: np.ndarray, matches: Matches, left_out: np.ndarray | None) -> list[Span]:
-        """The stretches of texture of a bar or longer that the training set holds; none gives one of 0 bits."""
+    def _stretches(
+        self,
+        tokens: np.ndarray,
+        counts: Sequence[np.ndarray],
+        matches: Matches,
+        shares: np.ndarray,
+        left_out: np.ndarray | None,
+    ) -> list[Span]:
+        """The stretches of texture of a bar or longer that the training set holds; none gives one of 0 bits.
+
+        Args:
+            counts: see `Commonplace.counts`.
+            shares: information of each match by the shares of its tokens, see `_bits`.
+        """
         column = matches.length.argmax(axis=1)
         places = np.arange(len(tokens))
         # A stretch begins and ends with the content of a beat: an odd number of tokens.
         length = matches.length[places, column]
         length = np.maximum(length - (length % 2 == 0), 0)
         owner, at = matches.owner[places, column], matches.position[places, column]
-        counts = self._model.counts("texture", tokens)
         result = [Span("texture_bits", 0.0, 0, 0, -1, 0)]
-        reached = 0
-        for i in np.flatnonzero((length >= SHORTEST) & (places % 2 == 0)).tolist():
+        begins = np.flatnonzero((length >= SHORTEST) & (places % 2 == 0))
+        ends = begins + length[begins]
+        # What lies inside the stretch before says nothing new.
+        begins = begins[ends > np.append(0, np.maximum.accumulate(ends)[:-1])]
+        telling = shares[begins, column[begins]]
+        for i in np.sort(begins[np.argsort(-telling, kind="stable")[:MOST_STRETCHES]]).tolist():
             end = i + int(length[i])
-            # What lies inside the stretch before says nothing new.
-            if end <= reached:
-                continue
-            reached = end
             stretch = tokens[i : min(end, i + LONGEST)]
             bits = self._model.bits("texture", stretch, [count[i:] for count in counts], int(owner[i]), left_out)
             value = float(bits.sum())

@@ -65,9 +65,16 @@ def align(sample: Gridded, other: Gridded, shift: int, semitones: int) -> Passag
     """The best stretch when the sample is moved by `shift` grid steps and transposed by `semitones`."""
     ours = (sample.start.astype(np.int64) + shift) * 256 + sample.pitch + semitones
     theirs = other.start.astype(np.int64) * 256 + other.pitch
-    rows = slice(*np.searchsorted(theirs, [ours.min(), ours.max() + 1]).tolist())
-    theirs = np.unique(theirs[rows])
-    worth = np.concatenate([np.where(np.isin(theirs, ours), HIT, -MISSING), np.where(np.isin(ours, theirs), 0, -EXTRA)])
+    # Both are in order, as pieces are.
+    theirs = theirs[slice(*np.searchsorted(theirs, [ours[0], ours[-1] + 1]).tolist())]
+    theirs = theirs[np.append(True, theirs[1:] != theirs[:-1])[: len(theirs)]]
+    if not len(theirs):
+        return NOTHING
+    place = np.searchsorted(theirs, ours)
+    same = theirs[np.minimum(place, len(theirs) - 1)] == ours
+    hit = np.zeros(len(theirs), bool)
+    hit[place[same]] = True
+    worth = np.concatenate([np.where(hit, HIT, -MISSING), np.where(same, 0, -EXTRA)])
     onset = np.concatenate([theirs, ours]) >> 8
     order = np.argsort(onset, kind="stable")
     onset = onset[order]

@@ -15,10 +15,11 @@ DEPTH = 32
 """Tokens by which suffixes are sorted; longer matches are extended from there."""
 NEIGHBOURS = 16
 """Sorted neighbours looked at on either side, so that pieces can be left out of a search."""
-
-
 CHUNK = 4096
 """Places of a query that are looked up at once."""
+FOLLOWED = 2**24
+"""Tokens that the matches of a chunk are followed beyond `DEPTH`, all together: enough for each to come to its end,
+except in music that repeats a bar for an hour."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class Suffixes:
         """
         padded = np.concatenate([query, np.zeros(DEPTH, np.uint32)])
         windows = np.lib.stride_tricks.sliding_window_view(padded, DEPTH)[: len(query)]
-        if len(query) > CHUNK:
-            # Long pieces a stretch at a time, so that memory stays bounded; the stretch after is looked into.
-            parts = [self._matches(padded, windows[i : i + CHUNK], i, left_out) for i in range(0, len(query), CHUNK)]
-            columns = ([getattr(part, field.name) for part in parts] for field in fields(Matches))
-            return Matches(*(np.concatenate(column) for column in columns))
-        return self._matches(padded, windows, 0, left_out)
+        # Long pieces a stretch at a time, so that memory stays bounded; the stretch after is looked into.
+        begins = range(0, max(len(query), 1), CHUNK)
+        parts = [self._matches(padded, windows[i : i + CHUNK], i, left_out) for i in begins]
+        found = Matches(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Matches)))
+        _chain(found)
+        return found
 
     def _matches(self, padded: np.ndarray, windows: np.ndarray, begin: int, left_out: np.ndarray | None) -> Matches:
         """The matches of the places from `begin` on, a window each."""
@@ -91,12 +92,19 @@ class Suffixes:
         self._extend(padded[begin:], position, length)
         return Matches(position, owner, length)
 
-    def count(self, query: np.ndarray, width: int = 1) -> np.ndarray:
-        """How often the `width` tokens from each place of a query stand in the body, int64 `[Q - width + 1]`."""
-        if len(query) < width:
-            return np.zeros(0, np.int64)
-        windows = np.lib.stride_tricks.sliding_window_view(query, width)
-        return self._find(windows, right=True) - self._find(windows)
+    def counts(self, query: np.ndarray, widest: int) -> list[np.ndarray]:
+        """How often the 1, 2 … `widest` tokens from each place of a query stand in the body: int64 `[Q - width + 1]`"""
+        sizes = [max(len(query) - width + 1, 0) for width in range(1, widest + 1)]
+        # All widths in one search, since it is the number of searches that costs: shorter windows are filled up with
+        # what sorts before, and after, whatever follows them.
+        first, last = (np.full((sum(sizes), widest), filling, np.uint32) for filling in (0, 2**32 - 1))
+        end = 0
+        for width, size in enumerate(sizes, 1):
+            if size:
+                rows = slice(end, end + size)
+                first[rows, :width] = last[rows, :width] = np.lib.stride_tricks.sliding_window_view(query, width)
+                end += size
+        return np.split(self._find(last, right=True) - self._find(first), np.cumsum(sizes)[:-1])
 
     def _find(self, windows: np.ndarray, right: bool = False) -> np.ndarray:
         """Where windows (uint32 `[Q, width]`) would be inserted, before or after their equals."""
@@ -117,16 +125,34 @@ class Suffixes:
         return low
 
     def _extend(self, padded: np.ndarray, position: np.ndarray, length: np.ndarray) -> None:
-        """Follow the matches that reach `DEPTH` tokens to their end."""
+        """Follow the matches that reach `DEPTH` tokens to their end, `FOLLOWED` tokens in all."""
         rows, columns = np.nonzero(length == DEPTH)
-        reached = DEPTH
-        while len(rows) and reached < len(padded):
+        reached, left = DEPTH, FOLLOWED // DEPTH
+        while len(rows) and reached < len(padded) and left > 0:
             query = np.minimum(rows[:, None] + reached + np.arange(DEPTH), len(padded) - 1)
             body = np.minimum(position[rows, columns][:, None] + reached + np.arange(DEPTH), len(self.tokens) - 1)
             more = _agreeing(padded[query], self.tokens[body])
             length[rows, columns] += more
             rows, columns = rows[more == DEPTH], columns[more == DEPTH]
+            left -= len(more)
             reached += DEPTH
+
+
+def _chain(matches: Matches) -> None:
+    """Give each match the end of the later ones that go on with it, since not all are followed to their end.
+
+    Two matches at one distance between query and body that overlap are one.
+    """
+    rows, columns = np.nonzero(matches.length >= DEPTH)
+    distance = matches.position[rows, columns] - rows
+    order = np.lexsort((rows, distance))
+    rows, columns, distance = rows[order], columns[order], distance[order]
+    # Distances are laid one after the other, so that a running maximum stays within each.
+    base = np.cumsum(np.diff(distance, prepend=distance[:1]) != 0) * (len(matches.length) + 1)
+    end = np.maximum.accumulate(base + rows + matches.length[rows, columns])
+    last = np.append(base[1:] + rows[1:] > end[:-1], True)[: len(rows)]
+    reached = end[last][np.cumsum(np.append(0, last[:-1]))[: len(rows)]]
+    matches.length[rows, columns] = reached - base - rows
 
 
 def _agreeing(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

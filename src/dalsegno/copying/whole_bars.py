@@ -12,7 +12,7 @@ the mean over the other bar lines of the piece, so that music that is disjointed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +23,8 @@ from dalsegno.copying.streams import BAR, GRID, Gridded, bars
 
 FIGURES = ("bar_bits", "same_key_bar_bits")
 MOST_BARS = 64
-"""Bars of a piece whose information is asked for, those with the most notes; and bars, its first, whose bar lines give
-the mean. More would change no verdict."""
+"""Bars of a piece whose information is asked for, those with the most notes; and bars, from the first onset on, whose
+bar lines give the mean. More would change no verdict."""
 A_BAR = 2 * BAR // GRID
 """Texture tokens of a bar and of the bar line after it."""
 SURROUNDINGS = 2.0
@@ -83,6 +83,7 @@ class Bars:
 
     Args:
         piece: of which `tokens` are the streams, and `rows` the notes that line tokens begin from (`streams.lines`).
+        counts: of each stream, see `Commonplace.counts`.
         left_out: training pieces that do not count.
     """
 
@@ -90,13 +91,14 @@ class Bars:
         self,
         piece: Gridded,
         tokens: Mapping[str, np.ndarray],
+        counts: Mapping[str, Sequence[np.ndarray]],
         rows: np.ndarray,
         model: Commonplace,
         left_out: np.ndarray | None,
     ) -> None:
         self.model, self.left_out = model, left_out
         self.lines, self.texture = tokens["lines"], tokens["texture"]
-        self.counts = {name: model.counts(name, tokens[name]) for name in ("lines", "texture")}
+        self.counts = counts
         self.from_bar = piece.start[rows] // BAR
         # A track's last token is 0 and leads nowhere.
         self.to_bar = np.where(self.lines > 0, np.append(self.from_bar[1:], -1), -1)
@@ -137,10 +139,12 @@ class Bars:
 
     def _elsewhere(self) -> None:
         """What the bar lines of the piece's beginning cost, each by the bars on both sides of it."""
-        last = min(MOST_BARS * A_BAR, len(self.texture) - 1)
-        at = np.arange(A_BAR - 1, last, A_BAR)
-        sides, costs = [np.stack([at // A_BAR, at // A_BAR + 1], axis=1)], [self._bits("texture", 0, last, None)[at]]
-        early = np.flatnonzero(self.from_bar < MOST_BARS)
+        first = int(self.from_bar.min())
+        begin, last = first * A_BAR, min((first + MOST_BARS) * A_BAR, len(self.texture) - 1)
+        at = np.arange(begin + A_BAR - 1, last, A_BAR)
+        sides = [np.stack([at // A_BAR, at // A_BAR + 1], axis=1)]
+        costs = [self._bits("texture", begin, last, None)[at - begin]]
+        early = np.flatnonzero(self.from_bar < first + MOST_BARS)
         # One stretch a track.
         for places in np.split(early, np.flatnonzero(np.diff(early) > 1) + 1):
             bits = self._bits("lines", int(places[0]), int(places[-1]) + 1, None)
@@ -169,6 +173,7 @@ def find(
     model: Commonplace,
     piece: Gridded,
     tokens: Mapping[str, np.ndarray],
+    counts: Mapping[str, Sequence[np.ndarray]],
     rows: np.ndarray,
     left_out: np.ndarray | None,
 ) -> list[Span]:
@@ -176,7 +181,7 @@ def find(
 
     Args:
         table: the bars of training pieces (`index.BARS`), sorted by content.
-        tokens, rows, left_out: see `Bars`.
+        tokens, counts, rows, left_out: see `Bars`.
     """
     own = bars(piece)
     low, high = (np.searchsorted(table["content"], own.content, side) for side in ("left", "right"))
@@ -191,7 +196,7 @@ def find(
             places = places[~np.isin(table["owner"][places], left_out)]
         if not len(places):
             continue
-        weighed = weighed or Bars(piece, tokens, rows, model, left_out)
+        weighed = weighed or Bars(piece, tokens, counts, rows, model, left_out)
         begin = int(own.number[i]) * BAR
         owners, numbers, lowest = (table[name][places] for name in ("owner", "number", "lowest"))
         evidence = weighed.evidence(int(own.number[i]), int(owners[0]))

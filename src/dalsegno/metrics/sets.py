@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist, pdist
 from dalsegno.metrics import densities
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
 
+UNDEFINED = "undefined: these pieces differ in too little"
 GROUPS = 100
 NULL_HALVES = 20
 
@@ -77,6 +78,8 @@ class SetMetric:
             return Estimate(np.nan, np.nan, np.nan, n, reason)
         compare = self.against(reference_MxD)
         value = compare(own_NxD)
+        if np.isnan(value):
+            return Estimate(np.nan, np.nan, np.nan, n, UNDEFINED)
         low = high = np.nan
         groups = np.array_split(np.arange(n), min(n, GROUPS))
         if self.jackknife and n > self.floors(own_NxD.shape[1])[0] and n > 2:
@@ -95,6 +98,8 @@ class SetMetric:
         compare = self.against(reference_MxD)
         random = np.random.default_rng(seed)
         values = [compare(pool_PxD[random.permutation(len(pool_PxD))[:size]]) for _ in range(self.draws)]
+        if np.isnan(values).any():
+            return Estimate(np.nan, np.nan, np.nan, size, UNDEFINED)
         low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Estimate(float(np.mean(values)), float(low), float(high), size)
 
