@@ -111,7 +111,7 @@ def test_results_come_when_they_are_done(fragile: str) -> None:
 
 
 def test_slow_calls_at_the_end_are_dealt_one_by_one(fragile: str) -> None:
-    calls = [*[("fast",)] * 4, *[("sleep", 0.3)] * 4]
+    calls = [*[("fast",)] * 4, *[("sleep", 1.0)] * 4]
     workers = told(call_in_workers(fragile, calls, jobs=2, seconds=5))[4:]
     assert sorted(map(workers.count, set(workers))) == [2, 2]
 
