@@ -107,7 +107,7 @@ BUGS = [
         "nats=float(-np.sum(logp, dtype=float) / np.log(2))",
     ),
     Bug(
-        "learning rate never warms up",
+        "learning rate never falls",
         "training/optimizers.py",
         "min(training.warmup_steps, training.steps - 1)",
         "training.steps - 1",
