@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER, Notes
 from dalsegno.gate.history import Series
@@ -30,6 +30,8 @@ VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", BAND: "band"} | {
     f"#0{i}0a0a": f"c{i}" for i in range(1, COLOURS + 1)
 }
 WIDTH = 4.6  # inches; shown at the width of a card
+LINEAR = 2  # nearness up to which its axis is linear
+NEARNESS_TICKS = (-100, -10, -2, -1, 0, 1, 2, 10, 100, 1000, 10_000)
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
@@ -154,16 +156,16 @@ def frontier(
             else:
                 cluster[2].append(name)
         key = [
-            textwrap.fill(f"{number}  {', '.join(names)}", 78, subsequent_indent="    ")
+            textwrap.fill(f"{number}  {', '.join(names)}", 62, subsequent_indent="    ")
             for number, (_, _, names) in enumerate(clusters, 1)
         ]
-        figure, axes = _axes(3.2 + 0.13 * sum(line.count("\n") + 1 for line in key))
+        figure, axes = _axes(3.2 + 0.16 * sum(line.count("\n") + 1 for line in key))
         for _, point, marker in named:
             ink, face = (colour(point.index), "full") if marker == "o" else (MUTED, "none")
             axes.plot([point.x], [point.y], marker, color=ink, fillstyle=face, markersize=5)
         for number, (x, y, _) in enumerate(clusters, 1):
-            axes.annotate(str(number), (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=8, color=INK)
-        figure.supxlabel("\n".join(key), x=0.02, ha="left", fontsize=7.5, color=MUTED)
+            axes.annotate(str(number), (x, y), (0, 7), textcoords="offset points", ha="center", fontsize=9, color=INK)
+        figure.supxlabel("\n".join(key), x=0.02, ha="left", fontsize=9, color=MUTED)
         edge = [one for _, one in points if not any(o.x >= one.x and o.y >= one.y and o != one for _, o in points)]
         edge = sorted(edge, key=lambda point: (point.x, -point.y))
         axes.plot([point.x for point in edge], [point.y for point in edge], color=LINE, linewidth=1, zorder=0)
@@ -220,9 +222,17 @@ def nearness(
         axes.set_ylim(len(series) + 0.6, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("nearness to the training set")
+        # A copy of a whole piece lies a hundred times as far as the limit, and must not press the others together.
+        axes.set_xscale("symlog", linthresh=LINEAR)
+        shown = np.array([*unseen, *(value for _, _, values in series for value in values), critical, 0.0, 1.0])
+        shown = shown[np.isfinite(shown)]
+        low, high = (edge if abs(edge) < LINEAR else 1.5 * edge for edge in (shown.min(), shown.max()))
+        axes.set_xlim(low - 0.3, high + 0.3)
+        ticks = [tick for tick in NEARNESS_TICKS if low <= tick <= high]
+        axes.set_xticks(ticks, [f"{tick:,}".replace("-", "−") for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(f"nearness (logarithmic beyond {LINEAR})")
         axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
         return _svg(figure, alt)
 
 
