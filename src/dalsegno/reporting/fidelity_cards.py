@@ -41,7 +41,7 @@ def overview(folders: Mapping[tuple[str, str], Path]) -> Table:
             moved = _moved(counts["onset_error"], counts["kept"])
             cells.append(Cell(_share(counts["kept"], counts["notes"]), moved))
         lines.append(Line((dataset,), tuple(cells), "model"))
-    columns = tuple(Column(name, "% of notes") for name in names)
+    columns = tuple(Column(name, "%") for name in names)
     return Table("What survives of each dataset", ("Dataset",), columns, tuple(lines))
 
 
