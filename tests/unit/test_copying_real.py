@@ -22,7 +22,7 @@ from tests.unit.plants import cut, ornamented, planted, transposed
 
 SHARED = Path(os.getenv("DALSEGNO_SHARED") or Path(__file__).parents[3] / "shared")
 BARS = 16
-PLANTED = 200
+PLANTED = 80
 SETS: dict[str, dict[str, Any]] = {
     "jsb": {"include": ["*Jsb16thSeparated.json"], "format": "grid_json"},
     "nottingham": {"include": ["*.mid"]},
