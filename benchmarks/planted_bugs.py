@@ -53,29 +53,29 @@ BUGS = [
     Bug(
         "test split transposed",
         "representations/packing.py",
-        "encode(tables.piece(index))))",
-        'encode({**(notes := tables.piece(index)), "pitch": notes["pitch"] + (row.split == "test")})))',
+        "finished = representation.finish(tokens(i))",
+        'finished = representation.finish(tokens(i) + np.int16(row.split == "test"))',
     ),
     Bug(
         "dropout left on at evaluation",
-        "models/neural.py",
-        "return model.log_probs(inputs, tokens_BxTxK)",
-        "return model.log_probs(inputs, tokens_BxTxK, jax.random.key(0))",
+        "models/steps.py",
+        "return -self._losses(inputs, tokens_BxTxK, None, 0.0)",
+        "return -self._losses(inputs, tokens_BxTxK, jax.random.key(0), 0.0)",
     ),
     Bug(
         "attention sees one step of the future",
-        "models/transformer.py",
-        "(distance >= 0) & (distance < span)",
-        "(distance >= -1) & (distance < span)",
+        "models/attention.py",
+        "(distance >= 0) & (distance < self.span)",
+        "(distance >= -1) & (distance < self.span)",
     ),
     Bug("temperature squared", "models/filters.py", "logits_BxV / temperature,", "logits_BxV / temperature**2,"),
     Bug(
         "target shifted by a step",
         "models/steps.py",
-        "chosen = jnp.take_along_axis(logits, tokens_BxTxK[..., k, None], axis=-1)",
-        "chosen = jnp.take_along_axis(logits, jnp.roll(tokens_BxTxK, 1, axis=1)[..., k, None], axis=-1)",
+        "chosen = jnp.take_along_axis(logits, tokens___[..., None], axis=-1)[..., 0]",
+        "chosen = jnp.take_along_axis(logits, jnp.roll(tokens___, 1, axis=1)[..., None], axis=-1)[..., 0]",
     ),
-    Bug("velocity lost", "data/read_midi.py", "track.program, note.velocity)", "track.program, 64)"),
+    Bug("velocity lost", "data/read_midi.py", 'block[5] = columns["velocity"]', "block[5] = 64"),
     Bug(
         "splits shuffled",
         "data/split.py",
@@ -85,7 +85,7 @@ BUGS = [
     Bug(
         "stale checkpoint",
         "training/loop.py",
-        "best = {name: np.array(value) for name, value in named(params).items()}",
+        "best = layout.read(named(state.chosen))",
         "best = dict(best)",
     ),
     Bug(
@@ -97,8 +97,8 @@ BUGS = [
     Bug(
         "trained on the test pieces, too",
         "training/batches.py",
-        'indices = packed.indices("train")',
-        'indices = packed.indices("train") + packed.indices("test")',
+        'packed, packed.indices("train")',
+        'packed, packed.indices("train") + packed.indices("test")',
     ),
     Bug(
         "bits called nats",
@@ -107,8 +107,8 @@ BUGS = [
         "nats=float(-np.sum(logp, dtype=float) / np.log(2))",
     ),
     Bug(
-        "learning rate never warms up",
-        "training/loop.py",
+        "learning rate never falls",
+        "training/optimizers.py",
         "min(training.warmup_steps, training.steps - 1)",
         "training.steps - 1",
     ),

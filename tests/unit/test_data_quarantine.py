@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def act(what, argument=None):
         ctypes.string_at(0)
     if what == "abort":
         os.abort()
+    if what == "ended":
+        os.kill(os.getpid(), argument)
     if what == "exit":
         os._exit(3)
     if what == "quit":
@@ -108,7 +111,7 @@ def test_results_come_when_they_are_done(fragile: str) -> None:
 
 
 def test_slow_calls_at_the_end_are_dealt_one_by_one(fragile: str) -> None:
-    calls = [*[("fast",)] * 4, *[("sleep", 0.3)] * 4]
+    calls = [*[("fast",)] * 4, *[("sleep", 1.0)] * 4]
     workers = told(call_in_workers(fragile, calls, jobs=2, seconds=5))[4:]
     assert sorted(map(workers.count, set(workers))) == [2, 2]
 
@@ -149,3 +152,11 @@ def test_workers_end_with_their_user(fragile: str) -> None:
 
 def test_no_calls_need_no_workers() -> None:
     assert list(call_in_workers("nowhere:at_all", [])) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_worker_that_somebody_ends_makes_no_reject(fragile: str, number: signal.Signals) -> None:
+    """Else a job that is being stopped would blame the files at hand, and write a corpus without them."""
+    calls = [("fine",), ("ended", int(number)), ("fine",)]
+    with pytest.raises(InterruptedError, match=f"ended from outside \\({number.name}\\); run again"):
+        list(quarantine.call_in_workers(fragile, calls, jobs=1))

@@ -11,10 +11,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from dalsegno.data.notes import make_notes
 from dalsegno.gate import baseline, outputs, snapshot
 from dalsegno.gate.snapshot import BaselineError, Snapshot
 from dalsegno.gate.statistics import Cell, benjamini_hochberg, judge
 from dalsegno.gate.verdicts import Verdict, verdicts
+from dalsegno.reporting import gate_page
+from dalsegno.sampling import export
 
 FAMILIES = 12
 CLOSURES = {"d-r-gru": {"dalsegno.training.loop": "new", "dalsegno.models.gru": "same"}, "split d": {"a.b": "1"}}
@@ -43,6 +46,7 @@ def document(values: dict[int, float], model: str = "gru", **changes: Any) -> Sn
             "scores": own,
             "valid_nll": sum(nats) / sum(tokens),
             "probes": {"foresight": 0.0, "probability_sum": 1e-6},
+            "reported": {"nll test": nll},
             "splits": {"valid": scored, "test": scored},
             "samples": {"free": {"notes": own, "values": {"coverage": [0.5 + nll, 4]}}},
         }
@@ -171,6 +175,67 @@ def test_the_same_weights_must_score_and_write_the_same() -> None:
     # Another machine may sample otherwise; it may not score otherwise.
     assert not statuses(found, "sampling") and statuses(found, "scoring") == {"changed"}
     assert any("platform: Linux -> Darwin" in one.causes for one in found)
+
+
+def test_the_same_scores_and_notes_must_give_the_same_numbers() -> None:
+    new = document({0: 0.500, 1: 0.502})
+    run = new.groups["d-r-gru"].runs["d-r-gru-s0"]
+    run.reported["nll test"] = 0.7
+    run.samples["free"].values["coverage"] = (0.4, 4)
+    found = judged(new)
+    assert statuses(found, "reporting") == statuses(found, "measuring") == {"changed"}
+    assert any("reported otherwise: nll test (d-r-gru-s0)" in one.reason for one in found)
+    assert any("measured otherwise: coverage (d-r-gru-s0)" in one.reason for one in found)
+    run.samples["free"].values["coverage"] = (None, 4)
+    assert statuses(judged(new), "measuring") == {"changed"}
+    assert all(one.passed for one in judged(document({0: 0.500, 1: 0.502})))
+
+
+def test_another_machine_and_other_libraries_are_told() -> None:
+    here = [one for one in judged(OLD) if one.metric == "environment"]
+    assert [(one.status, one.causes) for one in here] == [("pass", ())]
+    changed = OLD.environment.model_copy(
+        update={"devices": ["gpu"], "locks": ["m"], "libraries": {"jax": ["0.11"], "numpy": ["2"]}}
+    )
+    found = judged(OLD.model_copy(update={"environment": changed}))
+    (one,) = [one for one in found if one.metric == "environment"]
+    assert one.status == "elsewhere" and one.passed
+    assert set(one.causes) == {"device: cpu -> gpu", "jax: none -> 0.11", "numpy: none -> 2"}
+    assert "| elsewhere | s | environment |" in outputs.markdown(outputs.document("s", found))
+
+
+HEARD = {
+    "qpm": 96.0,
+    "track": [0, 1],
+    "program": [0, 0],
+    "start": [0, 480],
+    "duration": [480, 960],
+    "pitch": [72, 60],
+    "velocity": [80, 80],
+}
+
+
+def test_samples_before_and_now_can_be_heard(tmp_path: Path) -> None:
+    states = []
+    for pitch in (60, 60, 61):
+        state = document({3: 0.5, 4: 0.502})
+        run = state.groups["d-r-gru"].runs["d-r-gru-s3"]
+        run.samples["free"] = snapshot.Sampled.model_validate(
+            {"notes": str(pitch), "values": {}, "heard": HEARD | {"pitch": [72, pitch]}}
+        )
+        states.append(state)
+    old, same, new = states
+    assert outputs.to_hear(old, same) == []
+    (one,) = outputs.to_hear(old, new)
+    assert one == {"group": "d-r-gru", "sampler": "free", "run": "d-r-gru-s3", "old": HEARD}
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    export.write(folder, [make_notes(start=[0], duration=[480], pitch=[61])])
+    gate = outputs.document("s", judged(document({0: 0.55, 1: 0.552})), [one])
+    (shelf,) = gate_page.beside(gate, {("d-r-gru-s3", "free"): folder}, 20.0)
+    before, now = shelf.cards
+    assert (before.title, before.notes, now.title, now.notes) == ("Baseline: sample 1", 2, "Now: sample 1", 1)
+    assert before.audio.startswith("data:audio/flac") and before.audio != now.audio
 
 
 def test_what_was_scored_must_be_what_was_trained() -> None:

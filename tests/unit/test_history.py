@@ -88,23 +88,50 @@ def test_a_damaged_history_is_no_empty_one(tmp_path: Path) -> None:
     assert path.read_bytes() == b"PAR1 and then nothing"
 
 
+def seeds(random: np.random.Generator, levels: list[float], noise: float, count: int = 2) -> list[list[float]]:
+    return [(level * (1 + noise * random.standard_normal(count))).tolist() for level in levels]
+
+
 def test_a_change_of_level_is_found_where_it_is() -> None:
     random = np.random.default_rng(0)
-    for at in (5, 10, 15):
-        series = random.normal(0, 0.01, 20)
-        series[at:] += 0.05
-        assert change_point(series.tolist())[0] == at
+    for at in (2, 3, 5, 10, 15):
+        commits = seeds(random, [0.50] * at + [0.55] * (20 - at), 0.01)
+        found, p = change_point(commits)
+        assert found == at and p < 1e-3
 
 
 def test_chance_alone_seldom_makes_a_change_point() -> None:
     random = np.random.default_rng(1)
-    alarms = sum(change_point(random.standard_t(3, 15).tolist())[0] is not None for _ in range(200))
-    assert alarms <= 7  # 200 × 0.01 = 2 expected; the chance of more than 7 is one in a thousand
+    alarms = sum(change_point(seeds(random, [1.0] * 12, 0.01))[1] < 0.05 for _ in range(400))
+    assert alarms <= 30  # 400 x 0.05 = 20 expected at most; the chance of more than 30 is one in a hundred
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0] * 7 + [2.0] * 0, [0, 0, 0, 9, 9, 9, 9], [1.0] * 30])
-def test_no_change_point_where_nothing_can_be_told(values: list[float]) -> None:
+def test_commits_that_trained_nothing_add_no_evidence() -> None:
+    random = np.random.default_rng(2)
+    first, second = seeds(random, [1.0, 1.0], 0.01)
+    once, p = change_point([first, second])
+    again, p_again = change_point([first] * 9 + [second[::-1]] * 9)
+    assert (once, again) == (1, 9) and p_again == p > 0.05
+
+
+def test_what_has_no_seeds_changes_where_it_differs() -> None:
+    assert change_point([[0.57, 0.57]] * 3 + [[0.58, 0.58]] * 4) == (3, 0.0)
+
+
+@pytest.mark.parametrize("values", [[], [[1.0]], [[1.0]] * 7, [[1.0], [2.0]], [[1.0, 2.0]] * 3])
+def test_no_change_point_where_nothing_can_be_told(values: list[list[float]]) -> None:
     assert change_point(values)[0] is None
+
+
+def test_of_many_curves_few_are_marked_by_chance(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    path = tmp_path / "history.parquet"
+    for number in range(8):
+        rows = [row(1 + 0.01 * random.standard_normal(), str(s), f"m{m:02d}") for m in range(60) for s in range(2)]
+        moved = [row(1 + 0.05 * (number > 4) + 0.01 * random.standard_normal(), str(s), "moved") for s in range(2)]
+        append(path, commit(number), "s", "a", [*rows, *moved])
+    marked = [one for one in read(path, "s") if one.change is not None]
+    assert [(one.model, one.change) for one in marked] == [("moved", 5)]
 
 
 def test_the_page_says_how_much_it_knows(tmp_path: Path) -> None:
@@ -113,7 +140,7 @@ def test_the_page_says_how_much_it_knows(tmp_path: Path) -> None:
     append(path, commit(0), "s", "a", [row(1.0)])
     assert "One commit" in history_page.told(read(path, "s"))
     for number in range(1, 16):
-        append(path, commit(number), "s", "a", [row(1.0 + number / 1000 + (number > 9))])
+        append(path, commit(number), "s", "a", [row(1.0 + number % 3 / 1000 + (number > 9))])
     told = history_page.told(read(path, "s"))
     assert "16 commits" in told and f"at {commit(10).hash[:7]}" in told
     ((title, panels, models),) = history_page.curves(read(path, "s"), {"gru": 0})

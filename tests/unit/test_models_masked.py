@@ -35,7 +35,7 @@ def test_gibbs_sampling_draws_one_free_token_from_its_conditional(tmp_path):
     seen = jnp.asarray(piece).at[3, 1].set(VOICES.size)[None]
     net = masked.Network(CONFIG, VOICES, nnx.Rngs(0))
     x = net.features(seen, jnp.arange(5)[None] % VOICES.period, jnp.ones((1, 5), bool), None)
-    expected = np.asarray(jax.nn.softmax(net.logits(1, x)[0, 3])) * number
+    expected = np.asarray(jax.nn.softmax(net.logits(1, x)[0, 3]), np.float64)
     observed = np.bincount(drawn[:, 3, 1], minlength=VOICES.size)
     assert chisquare(observed, expected / expected.sum() * number).pvalue > 1e-3
 

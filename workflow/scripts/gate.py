@@ -39,7 +39,7 @@ def main() -> None:
             for name in snapshot.names(row):
                 closures.setdefault(name, {}).update(code)
         found = verdicts(now, baseline, problem, spec["gates"], read_rows(arguments.metrics), closures)
-        outputs.write(folder, study, found)
+        outputs.write(folder, study, found, outputs.to_hear(baseline, now) if baseline else [])
 
 
 if __name__ == "__main__":

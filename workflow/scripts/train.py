@@ -37,7 +37,7 @@ def main() -> None:
     scratch = arguments.cache / "resume" / digest(canonical(state))
 
     def fit(spec: dict[str, Any]) -> None:
-        packed = Packed(arguments.tokens)
+        packed = Packed(arguments.tokens, splits=("train", "valid"))
         train(spec["model"], packed, spec["seed"], checkpoint, curves, summary, scratch, arguments.members, machine)
 
     if not devices.leads():

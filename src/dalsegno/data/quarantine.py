@@ -40,6 +40,9 @@ FAST_SECONDS = 0.01
 WAITING_BYTES = 1 << 15
 """What a pipe holds for certain: a parent that writes more may wait for a worker that waits for the parent."""
 
+FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""What people and schedulers send, and no damaged file raises."""
+
 MEBIBYTE = 1 << 20
 
 
@@ -171,6 +174,7 @@ def call_in_workers(
 
     Raises:
         ImportError: a worker cannot import `function`.
+        InterruptedError: somebody ended a worker: that is no fault of the file it held.
     """
     pool = _Pool(calls, jobs, lambda: _Worker(function, seconds, megabytes))
     try:
@@ -181,7 +185,11 @@ def call_in_workers(
                 try:
                     index, result, alive = worker.receive()
                 except (EOFError, OSError):
-                    result, alive = Failure(_cause(pool.dismiss(worker), seconds)), False
+                    status = pool.dismiss(worker)
+                    if -status in FROM_OUTSIDE:
+                        told = f"a worker was ended from outside ({signal.Signals(-status).name}); run again"
+                        raise InterruptedError(told) from None
+                    result, alive = Failure(_cause(status, seconds)), False
                     index, _ = worker.held.popleft()
                 else:
                     if isinstance(result, ImportError):

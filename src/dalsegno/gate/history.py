@@ -8,13 +8,15 @@ import math
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy import stats
 
+from dalsegno.gate.statistics import benjamini_hochberg
 from dalsegno.metrics.rows import Row
 from dalsegno.provenance import canonical, digest
 
@@ -41,9 +43,8 @@ SCHEMA = pa.schema(
 )
 KEY = ("commit", "study", "spec")
 PLACE = ("dataset", "representation", "model", "sampler", "split", "metric", "unit")
-FEWEST = 8  # commits; with fewer, no order of them is rare enough to speak of a change
-SHUFFLES = 9999
-LEVEL = 0.01
+LEVEL = 0.05
+"""The false-discovery rate over all series of a study at which a change-point is marked."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Series:
     Attributes:
         values: means over seeds; lows, highs: lowest and highest seed.
         change: index of the first commit after the change-point; None where there is none.
-        p: chance of a change as sharp in any order of the same values; NaN where there are too few commits.
+        p: of a change as sharp in a series that never changes, before correction; NaN where nothing can be told.
     """
 
     dataset: str
@@ -132,7 +133,8 @@ class Series:
 def read(path: Path, study: str) -> list[Series]:
     """The series of a study, with their change-points; controls are no models and left out.
 
-    A commit that was gated with several specs counts with the last of them, by digest.
+    A commit that was gated with several specs counts with the last of them, by digest. Of all series together, at most
+    one marked change-point in twenty is expected to be none (`LEVEL`).
     """
     groups: dict[tuple[str, ...], dict[Commit, dict[str, list[float]]]] = {}
     for one in _rows(path):
@@ -144,7 +146,6 @@ def read(path: Path, study: str) -> list[Series]:
     for key, commits in sorted(groups.items()):
         ordered = sorted(commits, key=lambda one: (one.date, one.hash))
         seeds = [commits[commit][max(commits[commit])] for commit in ordered]
-        values = tuple(float(np.mean(own)) for own in seeds)
         dataset, representation, model, sampler, split, metric, unit = key
         found.append(
             Series(
@@ -156,40 +157,46 @@ def read(path: Path, study: str) -> list[Series]:
                 metric,
                 unit,
                 tuple(ordered),
-                values,
+                tuple(float(np.mean(own)) for own in seeds),
                 tuple(map(min, seeds)),
                 tuple(map(max, seeds)),
-                *change_point(values),
+                *change_point(seeds),
             )
         )
-    return found
+    corrected = benjamini_hochberg([one.p for one in found])
+    return [one if q < LEVEL else replace(one, change=None) for one, q in zip(found, corrected, strict=True)]
 
 
-def change_point(values: Sequence[float], seed: int = 0) -> tuple[int | None, float]:
-    """The index at which a series most likely changed its level, and the chance of as sharp a change by order alone.
+def change_point(commits: Sequence[Sequence[float]]) -> tuple[int | None, float]:
+    """The index at which a series most likely changed its level, and the p-value of that change.
 
-    The statistic is the largest difference of means before and after, each cut weighted by its lengths (the CUSUM of
-    Page, Biometrika 41, 1954, normalised); its null distribution is that of shuffled values, so nothing is assumed
-    of their shape. One change is looked for, the sharpest.
+    Commits whose results were taken from the cache repeat the values of the one before and count once with it. Every
+    seed that trained anew is an observation: training is chaotic after any change. Each cut is a t test of the seeds
+    before against those after (pooled variance); the sharpest is reported, its p-value corrected for the number of
+    cuts (Bonferroni). Where no seed scatters, any difference is a change.
+
+    Args:
+        commits: the values of each commit's seeds.
     """
-    series = np.asarray(values, float)
-    n = len(series)
-    if n < FEWEST:
-        return None, math.nan
-    index = np.arange(1, n)
-    weight = np.sqrt(index * (n - index) / n)
-
-    def statistics(rows_RxN: np.ndarray) -> np.ndarray:
-        before = np.cumsum(rows_RxN, axis=1)[:, :-1]
-        total = rows_RxN.sum(axis=1, keepdims=True)
-        return np.abs(before / index - (total - before) / (n - index)) * weight
-
-    own = statistics(series[None])[0]
-    shuffled = np.random.default_rng(seed).permuted(np.tile(series, (SHUFFLES, 1)), axis=1)
-    # Sums of the same numbers in another order differ in their last bits.
-    as_sharp = (statistics(shuffled).max(axis=1) >= own.max() * (1 - 1e-9)).sum()
-    p = float((1 + as_sharp) / (1 + SHUFFLES))
-    return (int(own.argmax()) + 1 if p < LEVEL else None), p
+    starts = [i for i, own in enumerate(commits) if not i or sorted(own) != sorted(commits[i - 1])]
+    states = [np.asarray(commits[i], float) for i in starts]
+    best: tuple[int | None, float] = (None, math.nan)
+    for cut in range(1, len(states)):
+        before, after = np.concatenate(states[:cut]), np.concatenate(states[cut:])
+        freedom = len(before) + len(after) - 2
+        if not freedom:
+            continue
+        squares = ((before - before.mean()) ** 2).sum() + ((after - after.mean()) ** 2).sum()
+        error = math.sqrt(squares / freedom * (1 / len(before) + 1 / len(after)))
+        difference = abs(float(after.mean() - before.mean()))
+        # Equal numbers have means that differ in their last bits.
+        if error <= 1e-9 * max(abs(before).max(), abs(after).max()):
+            p = 0.0
+        else:
+            p = min(1.0, float(2 * stats.t.sf(difference / error, freedom)) * (len(states) - 1))
+        if math.isnan(best[1]) or p < best[1]:
+            best = (starts[cut], p)
+    return best
 
 
 def spec_digest(study: Path) -> str:

@@ -10,27 +10,58 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from dalsegno.gate.snapshot import Snapshot
 from dalsegno.gate.verdicts import Verdict
 from dalsegno.metrics.rows import format_number
 
-RED = ("fail", "worse", "changed", "missing")
-MARKS = {"fail": "❌", "worse": "❌", "changed": "❌", "missing": "❌", "inconclusive": "⚠️", "better": "⬆️"}
+MARKS = {
+    "fail": "❌",
+    "worse": "❌",
+    "changed": "❌",
+    "missing": "❌",
+    "inconclusive": "⚠️",
+    "elsewhere": "⚠️",
+    "better": "⬆️",
+}
 
 
-def document(study: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """`gate.json`: whether the gate passed, how many verdicts of each status, and all of them, red ones first."""
+def document(study: str, verdicts: Sequence[Verdict], heard: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """`gate.json`: whether the gate passed, how many verdicts of each status, and all of them, red ones first.
+
+    Args:
+        heard: samples of the baseline that are others now, see `to_hear`.
+    """
     ordered = sorted(verdicts, key=lambda one: (one.passed, one.status != "inconclusive", one.kind))
     return {
         "study": study,
         "passed": all(one.passed for one in verdicts),
         "counts": dict(sorted(Counter(one.status for one in verdicts).items())),
         "verdicts": [_plain(asdict(one)) | {"passed": one.passed} for one in ordered],
+        "heard": list(heard),
     }
 
 
-def write(folder: Path, study: str, verdicts: Sequence[Verdict]) -> None:
+def to_hear(old: Snapshot, new: Snapshot) -> list[dict[str, Any]]:
+    """The first sample of every model and sampler, where it is another than the baseline's.
+
+    Returns:
+        Each with its group and sampler, the run whose first sample stands in its place now, and the baseline's notes.
+    """
+    found = []
+    for name in sorted(old.groups.keys() & new.groups.keys()):
+        before, after = ({one.seed: one for one in state.groups[name].runs.values()} for state in (old, new))
+        first, now = before[min(before)], after[min(after)]
+        (run,) = [key for key, one in new.groups[name].runs.items() if one is now]
+        for sampler in sorted(first.samples.keys() & now.samples.keys()):
+            heard = first.samples[sampler].heard
+            if heard is not None and heard != now.samples[sampler].heard:
+                found.append({"group": name, "sampler": sampler, "run": run, "old": heard.model_dump()})
+    return found
+
+
+def write(folder: Path, study: str, verdicts: Sequence[Verdict], heard: Sequence[dict[str, Any]] = ()) -> None:
     """Write all three into the study's folder."""
-    content = document(study, verdicts)
+    content = document(study, verdicts, heard)
     text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (Path(folder) / "gate.json").write_text(text, encoding="utf-8")
     (Path(folder) / "gate.md").write_text(markdown(content), encoding="utf-8")

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
+import symusic
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dalsegno.data import split as splits
+from dalsegno.data.notes import read_notes
 from dalsegno.data.tables import Corpus
 from dalsegno.metrics.rows import format_number, read_rows
 from dalsegno.metrics.scores import PieceScore, read_scores
@@ -59,11 +61,28 @@ class Scored(Part):
     changed_nats: list[float]
 
 
+class Heard(Part):
+    """One sample as it can be played again: the columns of its note table, and its tempo in quarter notes a minute."""
+
+    qpm: float
+    track: list[int]
+    program: list[int]
+    start: list[int]
+    duration: list[int]
+    pitch: list[int]
+    velocity: list[int]
+
+
 class Sampled(Part):
-    """The samples of one run and sampler: digest of the notes, and every metric as [value, n]."""
+    """The samples of one run and sampler: digest of the notes, and every metric as [value, n].
+
+    Attributes:
+        heard: the first sample of the lowest seed, so that a later state can be heard beside it.
+    """
 
     notes: str
     values: dict[str, tuple[float | None, int]]
+    heard: Heard | None = None
 
 
 class Run(Part):
@@ -73,6 +92,7 @@ class Run(Part):
         weights: digest of the checkpoint; scored: digest of the checkpoint that was scored; scores: of `pieces.csv`.
         valid_nll: best validation NLL that training saw, nats/token.
         probes: errors of `dalsegno.metrics.probes`.
+        reported: what the study's `metrics.csv` says of its likelihood, by metric and split.
     """
 
     seed: int
@@ -81,6 +101,7 @@ class Run(Part):
     scores: str
     valid_nll: float
     probes: dict[str, float]
+    reported: dict[str, float]
     splits: dict[str, Scored]
     samples: dict[str, Sampled]
 
@@ -146,7 +167,12 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
     units: dict[str, str] = {}
     groups: dict[str, dict[str, Any]] = {}
     folders = {(row["stage"], row["run"], row.get("sampler", "")): row["folder"] for row in places if "run" in row}
-    for row in by_stage.get("likelihood", []):
+    scored_rows = by_stage.get("likelihood", [])
+    lowest: dict[str, int] = {}
+    for row in scored_rows:
+        spec = records[row["folder"]]["spec"]
+        lowest[_group(spec)] = min(spec["seed"], lowest.get(_group(spec), spec["seed"]))
+    for row in scored_rows:
         name = row["run"]
         record = records[row["folder"]]
         spec = record["spec"]
@@ -155,7 +181,7 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
         scores = read_scores(Path(row["folder"]) / "pieces.csv")
         model = spec["model"]
         group = groups.setdefault(
-            f"{labels['dataset']}-{labels['representation']}-{labels['model']}",
+            _group(spec),
             {
                 "fixed": model["training"] is None and not spec.get("members"),
                 "spec": _without(spec, ("labels", "seed", "stage", "members"))
@@ -173,7 +199,8 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
                 rows += read_rows(Path(folders["copying", name, sampler]) / "metrics.csv")
                 units |= {one.metric: one.unit for one in rows}
                 values = {one.metric: (_number(one.value), one.n) for one in rows}
-                samples[sampler] = Sampled(notes=_file(Path(folder) / "notes.parquet"), values=values)
+                heard = _heard(Path(folder)) if spec["seed"] == lowest[_group(spec)] else None
+                samples[sampler] = Sampled(notes=_file(Path(folder) / "notes.parquet"), values=values, heard=heard)
                 group["samplers"][sampler] = records[folder]["spec"]["sampler"]
         checkpoint = f"{train}/checkpoint.safetensors"
         group["runs"][name] = Run(
@@ -183,6 +210,11 @@ def collect(study: str, places: Sequence[Mapping[str, str]]) -> Snapshot:
             scores=_file(Path(row["folder"]) / "pieces.csv"),
             valid_nll=_ten(_json(Path(train) / "summary.json")["best_valid_nll"]),
             probes=_json(Path(row["folder"]) / "probes.json"),
+            reported={
+                f"{one.metric} {one.split}": _ten(one.value)
+                for one in read_rows(Path(row["folder"]) / "metrics.csv")
+                if math.isfinite(one.value)
+            },
             splits={split: scored(scores, split, group["splits"][split].families) for split in ("valid", "test")},
             samples=samples,
         )
@@ -341,6 +373,19 @@ def scored(scores: Sequence[PieceScore], split: str, families: Sequence[str]) ->
             nats[index[score.family]] += score.nats
             changed[index[score.family]] += score.changed_nats
     return Scored(nats=[_ten(x) for x in nats], changed_nats=[_ten(x) if math.isfinite(x) else 0.0 for x in changed])
+
+
+def _group(spec: Mapping[str, Any]) -> str:
+    labels = spec["labels"]
+    return f"{labels['dataset']}-{labels['representation']}-{labels['model']}"
+
+
+def _heard(samples: Path) -> Heard:
+    """The first piece of a folder of samples."""
+    (first,) = read_notes(samples / "notes.parquet").pieces([0])
+    tempos = symusic.Score(samples / "000.mid").tempos
+    columns = {name: getattr(first, name).tolist() for name in Heard.model_fields if name != "qpm"}
+    return Heard(qpm=_ten(tempos[0].qpm), **columns)
 
 
 def _environment(records: Sequence[Mapping[str, Any]]) -> Environment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from dalsegno import provenance
 from dalsegno.gate import bounds
-from dalsegno.gate.snapshot import Group, Run, Snapshot
+from dalsegno.gate.snapshot import Group, Run, Sampled, Snapshot
 from dalsegno.gate.statistics import Better, Cell, Outcome, judge
 from dalsegno.metrics.probes import TOLERANCE
 from dalsegno.metrics.rows import Row
@@ -29,7 +29,7 @@ PROBES = {
     "foresight": "scores of notes change when what follows is cut off, so the model looks ahead",
     "probability_sum": "probabilities do not sum to one",
 }
-PASSING = ("pass", "better", "same", "inconclusive")
+PASSING = ("pass", "better", "same", "inconclusive", "elsewhere")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Verdict:
         kind: `bound` (a limit of the study), `check` (of the results alone), `fact` (data, compared exactly),
             `comparison` (a metric against the baseline), `baseline` (the baseline itself).
         status: pass, fail; better, same, worse, inconclusive; changed (the comparison has no ground: see the reason,
-            and make a new baseline if the change is meant); missing (no baseline).
+            and make a new baseline if the change is meant); missing (no baseline); elsewhere (a baseline of another
+            machine or other libraries).
         subject: what it speaks of.
         reason: one sentence.
         causes: spec keys and modules that differ from the baseline's, for what is not as it was.
@@ -85,6 +86,7 @@ def verdicts(
     if baseline is None:
         return [Verdict("baseline", "missing", now.study, "baseline", problem), *found]
     why = _Causes(baseline, now, closures)
+    found.append(_environment(now.study, why))
     found += _facts(baseline, now, why)
     cells, places, certain = _comparisons(baseline, now, gates, why)
     found += certain
@@ -123,6 +125,15 @@ def checks(now: Snapshot) -> list[Verdict]:
     return found
 
 
+def _environment(study: str, why: _Causes) -> Verdict:
+    """Whether the baseline was made on a machine and with libraries like these; elsewhere less is compared exactly."""
+    differences = [*why.machine(), *why.libraries()]
+    if not differences:
+        return Verdict("baseline", "pass", study, "environment", "made on a like machine with the same libraries")
+    reason = "made elsewhere, so that samples of the same weights are compared by their metrics, not note for note"
+    return Verdict("baseline", "elsewhere", study, "environment", reason, causes=tuple(differences))
+
+
 @dataclass(frozen=True)
 class _Place:
     subject: str
@@ -151,10 +162,20 @@ class _Causes:
             before = self.old.modules.get(module)
             if before != own:
                 lines.append(f"code {module}: {'new' if before is None else 'changed'}")
-        if self.old.environment.locks != self.new.environment.locks:
-            lines.append("lock: other library versions")
-        lines += self.machine()
+        lines += [*self.libraries(), *self.machine()]
         return tuple(lines) or ("nothing in spec, code or environment",)
+
+    def libraries(self) -> list[str]:
+        old, new = self.old.environment, self.new.environment
+        if old.locks == new.locks:
+            return []
+        names = sorted(old.libraries.keys() | new.libraries.keys())
+        versions = [
+            f"{name}: {', '.join(old.libraries.get(name, ['none']))} -> {', '.join(new.libraries.get(name, ['none']))}"
+            for name in names
+            if old.libraries.get(name) != new.libraries.get(name)
+        ]
+        return versions or ["lock: other library versions"]
 
     def machine(self) -> list[str]:
         old, new = self.old.environment, self.new.environment
@@ -193,7 +214,7 @@ def _facts(old: Snapshot, new: Snapshot, why: _Causes) -> list[Verdict]:
 
 def _equal(old: float | int | str | None, new: float | int | str | None) -> bool:
     if isinstance(old, float) and isinstance(new, float):
-        return abs(old - new) <= ROUNDING * max(abs(old), abs(new))
+        return abs(old - new) <= ROUNDING * max(abs(old), abs(new)) or (old != old and new != new)
     return old == new
 
 
@@ -264,23 +285,42 @@ def _measurement(name: str, before: Group, after: Group, old: Snapshot, new: Sna
     if scored:
         reason = f"the same weights score otherwise in {', '.join(scored)}"
         found.append(Verdict("comparison", "changed", name, "scoring", reason, causes=why.all(name)))
-    same_place = not why.machine() and old.environment.locks == new.environment.locks
-    if same_place:
-        for sampler in sorted(before.samplers.keys() & after.samplers.keys()):
-            if before.samplers[sampler] != after.samplers[sampler]:
-                continue
-            other = [
-                run
-                for run, a, b in pairs
-                if {sampler} <= a.samples.keys() & b.samples.keys()
-                and a.samples[sampler].notes != b.samples[sampler].notes
-            ]
-            if other:
-                reason = f"the same weights and sampler write other notes in {', '.join(other)}"
-                found.append(
-                    Verdict("comparison", "changed", f"{name} {sampler}", "sampling", reason, causes=why.all(name))
-                )
+    told = {run: _moved(a.reported, b.reported) for run, a, b in pairs if a.scores == b.scores}
+    found += _retold(name, "reporting", "the same scores are reported otherwise", told, why)
+    if why.machine() or why.libraries():
+        return found
+    for sampler in sorted(before.samplers.keys() & after.samplers.keys()):
+        subject = f"{name} {sampler}"
+        both = [
+            (run, a.samples[sampler], b.samples[sampler])
+            for run, a, b in pairs
+            if {sampler} <= a.samples.keys() & b.samples.keys()
+        ]
+        told = {run: _moved(_values_of(a), _values_of(b)) for run, a, b in both if a.notes == b.notes}
+        found += _retold(subject, "measuring", "the same notes are measured otherwise", told, why)
+        other = [run for run, a, b in both if a.notes != b.notes]
+        if other and before.samplers[sampler] == after.samplers[sampler]:
+            reason = f"the same weights and sampler write other notes in {', '.join(other)}"
+            found.append(Verdict("comparison", "changed", subject, "sampling", reason, causes=why.all(name)))
     return found
+
+
+def _moved(old: Mapping[str, float], new: Mapping[str, float]) -> list[str]:
+    """The numbers that both states tell, and not alike."""
+    return [name for name in sorted(old.keys() & new.keys()) if not _equal(old[name], new[name])]
+
+
+def _values_of(samples: Sampled) -> dict[str, float]:
+    return {name: np.nan if value is None else value for name, (value, _) in samples.values.items()}
+
+
+def _retold(subject: str, what: str, reason: str, told: Mapping[str, Sequence[str]], why: _Causes) -> Iterator[Verdict]:
+    numbers = sorted({name for names in told.values() for name in names})
+    if numbers:
+        runs = [run for run, names in told.items() if names]
+        more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+        text = f"{reason}: {', '.join(numbers[:4])}{more} ({', '.join(runs)})"
+        yield Verdict("comparison", "changed", subject, what, text, causes=why.all(subject.split(" ")[0]))
 
 
 def _values(

@@ -1,14 +1,20 @@
-"""The gate's figures: what each seed gave before and gives now, and by how much each family of pieces moved."""
+"""The gate's figures: what each seed gave before and gives now, by how much each family moved, and samples of both."""
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from dalsegno.data.notes import make_notes
 from dalsegno.reporting import figures
+from dalsegno.reporting.listening import Card, Shelf, cards
+from dalsegno.sampling import export
 
 NOWHERE = (math.nan, math.nan, math.nan)
+MOST_HEARD = 8
 
 
 def differences(gate: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -36,3 +42,31 @@ def differences(gate: Mapping[str, Any]) -> list[tuple[str, str]]:
             svg = figures.dots([("a family each", dots)], [], (0.0, math.nan, math.nan), label, alt)
             found.append((f"{where}: by family", svg))
     return found
+
+
+def beside(gate: Mapping[str, Any], samples: Mapping[tuple[str, str], Path], seconds: float) -> list[Shelf]:
+    """A sample of the baseline and the one in its place now, for models and samplers whose samples changed.
+
+    Those with a red verdict come first, `MOST_HEARD` at most.
+
+    Args:
+        gate: the content of `gate.json`.
+        samples: (run, sampler) -> folder.
+        seconds: of audio at most.
+    """
+    red = {one["subject"].split(" ")[0] for one in gate["verdicts"] if not one["passed"]}
+    ordered = sorted(gate.get("heard", []), key=lambda one: (one["group"] not in red, one["group"], one["sampler"]))
+    found = []
+    for one in ordered[:MOST_HEARD]:
+        name = f"{one['group']}-{one['sampler']}"
+        (now,) = cards(samples[one["run"], one["sampler"]], 1, "Now: sample", name)
+        found.append(Shelf(one["group"], one["sampler"], None, (_before(one["old"], name, seconds), now)))
+    return found
+
+
+def _before(heard: Mapping[str, Any], name: str, seconds: float) -> Card:
+    columns = {key: value for key, value in heard.items() if key != "qpm"}
+    with tempfile.TemporaryDirectory() as folder:
+        export.write(Path(folder), [make_notes(**columns)], seconds, [heard["qpm"]])
+        (card,) = cards(Path(folder), 1, "Baseline: sample", f"{name}-baseline")
+    return card

@@ -50,5 +50,5 @@ def told(series: Sequence[Series]) -> str:
         if one.change is not None
     ]
     if not changes:
-        return f"{len(commits)} commits; no series changes its level (eight commits are needed to tell)."
+        return f"{len(commits)} commits; no series changes its level beyond noise."
     return f"{len(commits)} commits; change-points: {'; '.join(changes)}."

@@ -25,7 +25,7 @@ from dalsegno.reporting import fidelity_cards, figures, history_page
 from dalsegno.reporting.copying_page import copying_pages
 from dalsegno.reporting.data_page import DatasetPage, dataset_page
 from dalsegno.reporting.features_page import feature_page
-from dalsegno.reporting.gate_page import differences
+from dalsegno.reporting.gate_page import beside, differences
 from dalsegno.reporting.inputs import ReportInputs
 from dalsegno.reporting.leaderboard import (
     across_representations,
@@ -126,6 +126,7 @@ def render(inputs: ReportInputs) -> str:
         ],
         gate=gate,
         moved=[Gallery("Against the baseline", tuple(Panel(*one) for one in moved), ())] if moved else [],
+        heard=beside(gate, inputs.samples, inputs.seconds),
         history=[
             Gallery(title, tuple(Panel(*panel) for panel in panels), _legend(shown, colours))
             for title, panels, shown in history_page.curves(past, colours)

@@ -39,6 +39,7 @@ class ReportInputs:
         history: `history.parquet`, where a gate was run before.
         cards: dataset -> its entry of the catalog as plain data; only datasets that came from there.
         samples_per_run: pieces shown of each model and sampler, and of each dataset.
+        seconds: of audio at most, of a sample that is rendered here.
     """
 
     study: Mapping[str, Any]
@@ -64,6 +65,7 @@ class ReportInputs:
     history: Path | None = None
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     samples_per_run: int = 2
+    seconds: float = 20.0
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], study_folder: Path) -> ReportInputs:
@@ -108,6 +110,7 @@ class ReportInputs:
             specs={row["folder"].partition("/")[2]: Path(row["folder"]) / "spec.json" for row in places},
             cards=spec["cards"],
             samples_per_run=document["report"]["samples"],
+            seconds=document["report"]["seconds"],
         )
 
     def measured(self) -> list[Path]:

@@ -10,7 +10,7 @@ import csv
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -141,10 +141,11 @@ class Packed:
 
     Args:
         folder: a `representations/<dataset>/<representation>` folder.
+        splits: those that may be read; asking for a piece of another is an error. Training is not given the test split.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, splits: Collection[str] = ("train", "valid", "test")) -> None:
+        self.folder, self.splits = Path(folder), frozenset(splits)
         self.vocabulary, self.grammar = read_vocabulary(self.folder / "vocabulary.json")
         self.rows = read_index(self.folder / "index.csv")
         arrays = map_arrays(self.folder / "tokens.safetensors")
@@ -152,11 +153,17 @@ class Packed:
 
     def piece(self, index: int) -> np.ndarray:
         """`tokens_TxK` (int16) of packed piece `index`, a view of the file."""
+        self._check(self.rows[index].split)
         return self.tokens_NxK[self.offsets[index] : self.offsets[index + 1]]
 
     def indices(self, split: str) -> list[int]:
         """The packed pieces of `train`, `valid` or `test`, in order."""
+        self._check(split)
         return [i for i, row in enumerate(self.rows) if row.split == split]
+
+    def _check(self, split: str) -> None:
+        if split not in self.splits:
+            raise ValueError(f"the split {split!r} of {self.folder} must not be read here: {sorted(self.splits)} may")
 
 
 class Representation(ABC):
