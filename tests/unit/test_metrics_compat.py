@@ -103,7 +103,7 @@ def test_muspy_calls_noise_a_perfect_groove() -> None:
 
 
 def test_muspys_groove_depends_on_the_resolution() -> None:
-    """One piece in quarters and eighths, written four times as fine: the music is the same, and so is our value.
+    """One piece in quarters and eighths at four resolutions: the music is the same, and so is our value.
 
     MusPy 0.5 was asked at each resolution. Truth: two neighbouring bars of sixteen positions agree on 15 of them.
     """
