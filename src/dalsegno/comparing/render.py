@@ -32,8 +32,9 @@ def to_markdown(comparison: Comparison) -> str:
     """GitHub's Markdown: what moved, then all numbers folded, then what was changed."""
     lines = [f"## {_code(comparison.old)} → {_code(comparison.new)}", ""]
     lines += [f"- old: {_text(comparison.old_about)}", f"- new: {_text(comparison.new_about)}", ""]
-    for study in comparison.studies:
-        lines += [f"### {_text(study.study)}", "", _text(summary(study)), ""]
+    lines += [f"- {_text(note)}: {', '.join(map(_code, names))}" for note, names in bare(comparison).items()]
+    for study in shown_studies(comparison):
+        lines += ["", f"### {_text(study.study)}", "", _text(summary(study)), ""]
         shown = [one for one in study.deltas if one.verdict or (one.metric in HEADLINE and one.split == "test")]
         if shown:
             lines += [*_table(HEADS, [cells(one) for one in shown]), ""]
@@ -60,6 +61,20 @@ def to_markdown(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
+def bare(comparison: Comparison) -> dict[str, list[str]]:
+    """The studies of which there is nothing to show but a note, by that note."""
+    found: dict[str, list[str]] = {}
+    for study in comparison.studies:
+        if study not in shown_studies(comparison):
+            found.setdefault(study.note, []).append(study.study)
+    return found
+
+
+def shown_studies(comparison: Comparison) -> list[Study]:
+    """The studies with numbers, changed parameters or runs."""
+    return [one for one in comparison.studies if not one.note or one.parameters]
+
+
 def to_html(comparison: Comparison) -> str:
     """One file with everything in it, in the look of the report."""
     environment = Environment(
@@ -70,6 +85,7 @@ def to_html(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"summary": summary, "runs": runs, "heads": HEADS, "intervals": INTERVALS}
+    environment.globals |= {"bare": bare, "shown_studies": shown_studies}
     environment.filters |= {"cells": cells, "parameter": parameter}
     return environment.get_template("compare.html.j2").render(comparison=comparison)
 
