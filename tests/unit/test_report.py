@@ -464,3 +464,15 @@ def test_the_gate_shows_what_moved_and_why(inputs: ReportInputs) -> None:
     gate = page[page.index('id="gate"') : page.index('id="provenance"')]
     assert "worse" in gate and "code dalsegno.models.gru: changed" in gate
     assert "difference of 2 families of pieces" in gate and "baseline, by seed" in gate
+
+
+def test_a_study_without_a_baseline_has_not_failed(inputs: ReportInputs, tmp_path: Path) -> None:
+    verdicts = [Verdict("baseline", "missing", "invented", "baseline", "make baseline, and commit it")]
+    (tmp_path / "gate.json").write_text(json.dumps(outputs.document("invented", verdicts)))
+    page = render(replace(inputs, gate=tmp_path / "gate.json"))
+    header = page[: page.index("<main>")]
+    assert "no baseline yet" in header and "failed" not in header
+    verdicts.append(Verdict("bound", "fail", "every run", "nll", "0.7 is above 0.6"))
+    (tmp_path / "gate.json").write_text(json.dumps(outputs.document("invented", verdicts)))
+    page = render(replace(inputs, gate=tmp_path / "gate.json"))
+    assert "failed (0 of 2)" in page[: page.index("<main>")]
