@@ -462,6 +462,7 @@ def test_the_star_is_given_by_the_paired_test(page: str) -> None:
 def test_the_gate_shows_what_moved_and_why(inputs: ReportInputs) -> None:
     page = render(inputs)
     gate = page[page.index('id="gate"') : page.index('id="provenance"')]
+    assert re.search(r"failed \(\d+ of \d+\)", page[: page.index("<main>")])
     assert "worse" in gate and "code dalsegno.models.gru: changed" in gate
     assert "difference of 2 families of pieces" in gate and "baseline, by seed" in gate
 
@@ -472,7 +473,3 @@ def test_a_study_without_a_baseline_has_not_failed(inputs: ReportInputs, tmp_pat
     page = render(replace(inputs, gate=tmp_path / "gate.json"))
     header = page[: page.index("<main>")]
     assert "no baseline yet" in header and "failed" not in header
-    verdicts.append(Verdict("bound", "fail", "every run", "nll", "0.7 is above 0.6"))
-    (tmp_path / "gate.json").write_text(json.dumps(outputs.document("invented", verdicts)))
-    page = render(replace(inputs, gate=tmp_path / "gate.json"))
-    assert "failed (0 of 2)" in page[: page.index("<main>")]
