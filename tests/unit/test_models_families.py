@@ -12,7 +12,7 @@ from flax import nnx
 
 from dalsegno.models import base, registry
 from dalsegno.models.neural import Neural
-from dalsegno.models.steps import Inputs, inputs_of, next_runs
+from dalsegno.models.steps import Inputs, following, inputs_of
 from dalsegno.representations.base import Packed
 from dalsegno.sampling.options import Sampler
 from dalsegno.study import Model
@@ -133,12 +133,13 @@ def test_inputs_of_a_piece_are_those_of_decoding(data):
     whole = inputs_of(piece, vocabulary)
     previous = jnp.full(vocabulary.width, vocabulary.size)
     runs = jnp.zeros(vocabulary.width, int)
+    earlier = jnp.full(vocabulary.width, vocabulary.size)
     for step, tokens in enumerate(piece):
-        expected = Inputs(previous, runs, step % vocabulary.period)
+        expected = Inputs(previous, runs, earlier, step % vocabulary.period)
         assert whole.attributes_BxTxA is None
-        for ours, theirs in zip(whole[:3], expected[:3], strict=True):
+        for ours, theirs in zip(whole[:4], expected[:4], strict=True):
             np.testing.assert_array_equal(ours[step], theirs)
-        runs = next_runs(runs, previous, jnp.asarray(tokens))
+        runs, earlier = following(expected, jnp.asarray(tokens), vocabulary.size)
         previous = jnp.asarray(tokens)
 
 

@@ -55,7 +55,7 @@ def test_what_is_given_later_changes_what_is_written(tmp_path):
 def test_losses_are_of_hidden_tokens_alone_and_weigh_as_all(tmp_path):
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, 6, (64, 8, 2)), jnp.int32)
     mask = jnp.ones((64, 8)).at[0, 5:].set(0)
-    inputs = Inputs(tokens, tokens, jnp.tile(jnp.arange(8) % 4, (64, 1)))
+    inputs = Inputs(tokens, tokens, tokens, jnp.tile(jnp.arange(8) % 4, (64, 1)))
     losses = np.asarray(network().losses(inputs, tokens, mask, jax.random.key(0), 0.0))
     assert losses.shape == tokens.shape and (losses >= 0).all() and (losses[0, 5:] == 0).all()
     hidden = losses > 0

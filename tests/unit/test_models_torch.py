@@ -33,7 +33,9 @@ def test_five_steps_are_those_of_pytorch(name):
         previous = golden.previous(tokens)[..., None].astype(np.int32)
         nothing = np.zeros_like(previous)
         batch = Batch(
-            Inputs(previous, nothing, nothing[..., 0]), tokens[..., None].astype(np.int32), jnp.ones(tokens.shape)
+            Inputs(previous, nothing, nothing, nothing[..., 0]),
+            tokens[..., None].astype(np.int32),
+            jnp.ones(tokens.shape),
         )
         state, metrics = update(state, batch, np.int32(step))
         losses.append(float(metrics[0]))

@@ -98,7 +98,7 @@ def batch_of(tokens) -> Batch:
     nothing = np.zeros(tokens.shape, np.int32)
     mask = np.ones(tokens.shape[:2], np.float32)
     mask[-1, -1] = 0
-    return Batch(Inputs(nothing, nothing, nothing[..., 0]), tokens, mask)
+    return Batch(Inputs(nothing, nothing, nothing, nothing[..., 0]), tokens, mask)
 
 
 BATCH = batch_of(np.arange(24).reshape(4, 3, 2) % 5)

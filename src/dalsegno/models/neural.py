@@ -108,6 +108,7 @@ class Neural:
         inputs = steps.Inputs(
             np.zeros((*shape, self.vocabulary.width), np.int32),
             np.zeros((*shape, self.vocabulary.width), np.int32),
+            np.zeros((*shape, self.vocabulary.width), np.int32),
             np.zeros(shape, np.int32),
         )
         for row, piece in enumerate(pieces):
@@ -154,13 +155,13 @@ class Neural:
         batch, total, width = given_BxTxK.shape
 
         def unfinished(carry: tuple[Any, ...]) -> jax.Array:
-            t, _, _, _, _, _, _, done_B, _ = carry
+            t, _, _, _, _, _, _, _, done_B, _ = carry
             return (t < total) & ~jnp.all(done_B)
 
         def write(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-            t, buffer, state, previous, runs, automaton_B, bars_B, done_B, ends_B = carry
+            t, buffer, state, previous, runs, earlier, automaton_B, bars_B, done_B, ends_B = carry
             told = None if attributes_BxTxA is None else attributes_BxTxA[:, t]
-            inputs = steps.Inputs(previous, runs, jnp.full(batch, t % vocabulary.period), told)
+            inputs = steps.Inputs(previous, runs, earlier, jnp.full(batch, t % vocabulary.period), told)
             state, trunk = model.advance(state, model.embedding(inputs))
             given_BxK = jax.lax.dynamic_index_in_dim(given_BxTxK, t, axis=1, keepdims=False)
             step_key = jax.random.fold_in(key, t)
@@ -182,8 +183,8 @@ class Neural:
             if vocabulary.eos is not None:
                 done_B = done_B | jnp.any(tokens == vocabulary.eos, axis=-1)
             buffer = jax.lax.dynamic_update_index_in_dim(buffer, tokens, t, axis=1)
-            runs = steps.next_runs(runs, previous, tokens)
-            return t + 1, buffer, state, tokens, runs, automaton_B, bars_B, done_B, ends_B
+            runs, earlier = steps.following(inputs, tokens, vocabulary.size)
+            return t + 1, buffer, state, tokens, runs, earlier, automaton_B, bars_B, done_B, ends_B
 
         nothing = jnp.zeros(batch, jnp.int32)
         carry = (
@@ -192,10 +193,11 @@ class Neural:
             model.start(batch),
             jnp.full((batch, width), vocabulary.size, jnp.int32),
             jnp.zeros((batch, width), jnp.int32),
+            jnp.full((batch, width), vocabulary.size, jnp.int32),
             jnp.full(batch, start),
             nothing,
             jnp.zeros(batch, bool),
             nothing,
         )
         final = jax.lax.while_loop(unfinished, write, carry)
-        return final[1], final[8]
+        return final[1], final[9]

@@ -1,8 +1,8 @@
 """What frame-wise neural models share: inputs of a step, the heads that write it, and how it is fed.
 
-At step t a trunk sees the tokens of step t - 1, how long each voice has held its token, and the metrical phase.
-K heads write the step one token after the other; head k sees the trunk, the tokens before k and, for voices,
-intervals, which hold in every transposition.
+At step t a trunk sees the tokens of step t - 1 and the metrical phase; of voices also how long each has held its token,
+by which interval it came to it, and the intervals between voices. K heads write the step one token after the other;
+head k sees the trunk, the tokens before k and, for voices, intervals, which hold in every transposition.
 
 Legend of shape suffixes: B sequences, T steps, K tokens a step, V vocabulary, D trunk features, H head features.
 Functions with the suffix `___` accept any leading axes.
@@ -11,6 +11,7 @@ Functions with the suffix `___` accept any leading axes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import jax
@@ -31,12 +32,14 @@ class Inputs(NamedTuple):
     Attributes:
         previous_BxTxK: the tokens of the step before; V before the first step.
         runs_BxTxK: steps for which each voice has held its token, at most `LONGEST_RUN`; 0 before the first step.
+        earlier_BxTxK: the token that each voice held before that one; V where it held none, and once a run is longest.
         phase_BxT: step modulo the vocabulary's period.
         attributes_BxTxA: what is told of the step, see `dalsegno.models.attributes`; None where nothing is.
     """
 
     previous_BxTxK: Any
     runs_BxTxK: Any
+    earlier_BxTxK: Any
     phase_BxT: Any
     attributes_BxTxA: Any = None
 
@@ -52,12 +55,24 @@ def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
     since = np.maximum.accumulate(np.where(changed, index, 0), axis=0)
     runs = np.zeros((steps, width), np.int32)
     runs[1:] = np.minimum(index - since + 1, LONGEST_RUN)[:-1]
-    return Inputs(previous, runs, np.arange(steps, dtype=np.int32) % vocabulary.period)
+    earlier = np.full((steps, width), vocabulary.size, np.int32)
+    known = (since > 0) & (index - since + 1 < LONGEST_RUN)
+    earlier[1:] = np.where(known, np.take_along_axis(tokens_TxK, np.maximum(since - 1, 0), 0), vocabulary.size)[:-1]
+    return Inputs(previous, runs, earlier, np.arange(steps, dtype=np.int32) % vocabulary.period)
 
 
-def next_runs(runs___xK: jax.Array, previous___xK: jax.Array, tokens___xK: jax.Array) -> jax.Array:
-    """Run lengths after a step has been written."""
-    return jnp.where(tokens___xK == previous___xK, jnp.minimum(runs___xK + 1, LONGEST_RUN), 1)
+def following(inputs: Inputs, tokens___xK: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """`runs___xK` and `earlier___xK` of the next step, after this one has been written.
+
+    Args:
+        inputs: of this step.
+        tokens___xK: what was written.
+        size: V.
+    """
+    goes_on = tokens___xK == inputs.previous_BxTxK
+    runs = jnp.where(goes_on, jnp.minimum(inputs.runs_BxTxK + 1, LONGEST_RUN), 1)
+    earlier = jnp.where(goes_on, inputs.earlier_BxTxK, inputs.previous_BxTxK)
+    return runs, jnp.where(runs < LONGEST_RUN, earlier, size)
 
 
 @jax.custom_vjp
@@ -193,17 +208,27 @@ class Embedding(nnx.Module):
 
     def __init__(self, vocabulary: Vocabulary, features: int, rngs: nnx.Rngs, told: Sequence[int] = ()) -> None:
         width, size = vocabulary.width, vocabulary.size
+        self.size, self.pitches = size, vocabulary.pitches
         self.tokens = nnx.List([table(rngs, size + 1, features, width**-0.5) for _ in range(width)])
         held = width if width > 1 else 0
         self.runs = nnx.List([table(rngs, LONGEST_RUN + 1, features, 0.5 * width**-0.5) for _ in range(held)])
+        # Intervals are told only of voices: the fields of a compound event are no pitches.
+        voices = width if vocabulary.layout == "voices" else 0
+        self.pairs = list(combinations(range(voices), 2))
+        pair_scale = 0.5 * max(len(self.pairs), 1) ** -0.5
+        self.chords = nnx.List([table(rngs, 2 * size, features, pair_scale) for _ in self.pairs])
+        self.arrivals = nnx.List([table(rngs, 2 * size, features, 0.5 * width**-0.5) for _ in range(voices)])
         self.phase = table(rngs, vocabulary.period, features, 0.5) if vocabulary.period > 1 else None
         self.attributes = nnx.List([table(rngs, values + 1, features, 0.5) for values in told])
 
     def __call__(self, inputs: Inputs) -> jax.Array:
         """`x_BxTxD`; without the T axis if the inputs have none."""
-        tables = [table[...] for table in (*self.tokens, *self.runs)]
-        ids = [inputs.previous_BxTxK[..., k] for k in range(len(self.tokens))]
+        tables = [table[...] for table in (*self.tokens, *self.runs, *self.chords, *self.arrivals)]
+        previous, earlier = inputs.previous_BxTxK, inputs.earlier_BxTxK
+        ids = [previous[..., k] for k in range(len(self.tokens))]
         ids += [inputs.runs_BxTxK[..., k] for k in range(len(self.runs))]
+        ids += [self._interval(previous[..., low], previous[..., high]) for high, low in self.pairs]
+        ids += [self._interval(earlier[..., k], previous[..., k]) for k in range(len(self.arrivals))]
         if self.phase is not None:
             tables.append(self.phase[...])
             ids.append(inputs.phase_BxT)
@@ -212,6 +237,12 @@ class Embedding(nnx.Module):
             tables.append(attribute[...])
             ids.append(untold if inputs.attributes_BxTxA is None else inputs.attributes_BxTxA[..., a])
         return lookup(tables, ids)
+
+    def _interval(self, start_BxT: jax.Array, end_BxT: jax.Array) -> jax.Array:
+        """`row_BxT` of an interval, from 1 on; 0 where either token is no pitch."""
+        first, end = self.pitches
+        pitched = (start_BxT >= first) & (start_BxT < end) & (end_BxT >= first) & (end_BxT < end)
+        return jnp.where(pitched, end_BxT - start_BxT + self.size, 0)
 
 
 class Head(nnx.Module):

@@ -100,6 +100,7 @@ class Windows:
         tokens = np.zeros((*shape, width), np.int32)
         previous = np.zeros((*shape, width), np.int32)
         runs = np.zeros((*shape, width), np.int32)
+        earlier = np.zeros((*shape, width), np.int32)
         phase = np.zeros(shape, np.int32)
         mask = np.zeros(shape, np.float32)
         told = np.zeros((*shape, len(self.reader.attributes)), np.int32) if self.reader else None
@@ -108,19 +109,20 @@ class Windows:
             half = self.window // 2
             start = int(np.clip(random.integers(-half, len(piece) - half + 1), 0, max(0, len(piece) - self.window)))
             stop = min(start + self.window, len(piece))
-            # How long a token has been held counts up to the longest run.
+            # How long a token has been held, and what was held before it, is remembered up to the longest run.
             before, length = min(start, LONGEST_RUN), stop - start
             own = self._varied(piece[start - before : stop], about, random)
             inputs = inputs_of(own, self.vocabulary)
             tokens[row, :length] = own[before:]
             previous[row, :length] = inputs.previous_BxTxK[before:]
             runs[row, :length] = inputs.runs_BxTxK[before:]
+            earlier[row, :length] = inputs.earlier_BxTxK[before:]
             phase[row, :length] = np.arange(start, stop) % period
             mask[row, :length] = 1
             if self.reader is not None and told is not None:
                 kept_A = random.random(told.shape[-1]) >= UNTOLD_SHARE
                 told[row, :length] = np.where(kept_A, self.reader.of(self.indices[chosen])[start:stop], UNTOLD)
-        return Batch(Inputs(previous, runs, phase, told), tokens, mask)
+        return Batch(Inputs(previous, runs, earlier, phase, told), tokens, mask)
 
     def _varied(self, tokens_TxK: np.ndarray, about: Row, random: np.random.Generator) -> np.ndarray:
         """A stretch of a piece as one window shows it. What is not asked for draws no number."""
