@@ -3,6 +3,7 @@
 import itertools
 import sys
 import types
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,14 @@ import pytest
 from flax import nnx
 
 from dalsegno.models import base, registry
+from dalsegno.models.ensemble import Key, Mixture
 from dalsegno.models.neural import Neural
 from dalsegno.models.steps import Inputs, following, inputs_of
 from dalsegno.representations.base import Packed
 from dalsegno.sampling.options import Sampler
 from dalsegno.study import Model
 from dalsegno.training.options import Augmentation
-from tests.unit.tiny import CONFIGS, NEURAL, PAIRS, STEPWISE, packed, trained
+from tests.unit.tiny import CONFIGS, EVENTS, NEURAL, PAIRS, STEPWISE, VOICES, packed, trained
 
 
 @pytest.fixture
@@ -241,5 +243,36 @@ def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
 def test_an_ensemble_is_the_mean_of_its_members(data):
     pieces = [data.piece(i) for i in range(3)]
     members = [trained(name, data).log_probs(pieces) for name in STEPWISE]
-    for found, *own in zip(trained("ensemble", data).log_probs(pieces), *members, strict=True):
+    for found, *own in zip(trained("ensemble", data, transpose=0).log_probs(pieces), *members, strict=True):
         np.testing.assert_allclose(np.exp(found), np.mean(np.exp(own), axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["voices"])
+def test_an_ensemble_hears_the_music_in_other_keys(data):
+    def first(model) -> np.ndarray:
+        """Of the symbols as the first token: a rest and five pitches."""
+        return np.exp([logp[0, 0] for logp in model.log_probs([np.array([[v, 0]], np.int16) for v in range(6)])])
+
+    expected = np.zeros(6)
+    for name in STEPWISE:
+        own = first(trained(name, data))
+        for heard in ([0, 2, 3, 4, 5, None], [0, 1, 2, 3, 4, 5], [0, None, 1, 2, 3, 4]):
+            moved = np.array([0.0 if v is None else own[v] for v in heard])
+            expected += moved / moved.sum() / 9
+    np.testing.assert_allclose(first(trained("ensemble", data)), expected, atol=1e-6)
+
+
+def test_a_pitch_beyond_the_vocabulary_is_heard_at_its_end():
+    key = Key(2, VOICES)
+    assert key.enter(jnp.arange(7)).tolist() == [0, 3, 4, 5, 5, 5, 6]
+    wide = replace(VOICES, names=("Rest", *"abcdefghijklmnopqrst", "Hold"), pitches=(1, 21))
+    assert Key(2, wide).enter(jnp.array([18, 19, 20, 21, 22])).tolist() == [20, 9, 10, 21, 22]
+    assert Key(-3, wide).enter(jnp.array([0, 1, 3, 4])).tolist() == [0, 10, 12, 1]
+
+
+def test_only_pitches_can_be_transposed(tmp_path):
+    learned = replace(EVENTS, pitches=(0, 0))
+    with pytest.raises(ValueError, match="cannot transpose remi: no symbol of it is one pitch"):
+        Mixture([], 1, learned)
+    with pytest.raises(ValueError, match="needs two members, or transpose"):
+        base.family("ensemble").Config(members=["lstm"])

@@ -159,8 +159,8 @@ def packed(folder: Path, kind: str) -> Packed:
     return Packed(folder)
 
 
-def trained(name: str, data: Packed):
-    """A model of the family; a neural one keeps its initial values."""
+def trained(name: str, data: Packed, transpose: int = 1):
+    """A model of the family; a neural one keeps its initial values. An ensemble hears the music in several keys."""
     module = base.family(name)
     if name == "ensemble":
         checkpoints = []
@@ -168,7 +168,8 @@ def trained(name: str, data: Packed):
             checkpoints.append(data.folder / f"{member}.safetensors")
             config = base.family(member).Config(**CONFIGS[member])
             base.save(checkpoints[-1], member, config, data.vocabulary, trained(member, data).arrays())
-        return module.load(module.combine(checkpoints)[0], data.vocabulary, module.combine(checkpoints)[1])
+        config, arrays = module.combine(module.Config(members=list(STEPWISE), transpose=transpose), checkpoints)
+        return module.load(config, data.vocabulary, arrays)
     config = module.Config(**CONFIGS[name])
     if name in NEURAL:
         network = Neural(module.Network(config, data.vocabulary, nnx.Rngs(0)), data.vocabulary)

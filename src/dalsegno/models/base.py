@@ -99,7 +99,7 @@ class Family(Protocol):
     Besides, exactly one of
     `Network(config, vocabulary, rngs)`, a `dalsegno.models.steps.StepModel` that gradient descent trains,
     `fit(config, packed, augmentation, seed) -> Arrays`, for what is fitted in closed form, or
-    `combine(checkpoints) -> (Config, Arrays)`, for what is made of other models that `Config.members` names.
+    `combine(config, checkpoints) -> (Config, Arrays)`, for what is made of other models that `Config.members` names.
     """
 
     Config: type[FamilyConfig]

@@ -78,7 +78,7 @@ def train(
             layout = asdict(machine)
         else:
             if members:
-                config, arrays = family.combine(members)
+                config, arrays = family.combine(config, members)
             else:
                 arrays = family.fit(config, packed, augmentation, seed)
             trained = family.load(config, packed.vocabulary, arrays)
