@@ -8,8 +8,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.scheduling.job_scheduler import JobScheduler
 
-from dalsegno import cost
+from dalsegno import cost, scheduler
 from dalsegno.data.options import CORPUS_FILES
 from dalsegno.features.options import FEATURE_FILES
 from dalsegno.metrics.registry import METRICS
@@ -25,6 +26,8 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join([str(ROOT / "src"), os.getenv("PYTHONPATH", "")]).rstrip(os.pathsep),
 )
 RESULTS = Path("results")
+
+scheduler.calm(JobScheduler)
 
 study_file = str(workflow.configfiles[-1]) if workflow.configfiles else "the study"
 
