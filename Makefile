@@ -4,6 +4,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= 2
+WORKERS ?= $(CORES)
 STUDY ?= config/studies/first_light.yaml
 NAME = $(notdir $(basename $(STUDY)))
 # The stamp is named by content, so that touching a file installs nothing.
@@ -17,6 +18,7 @@ help: ## list the targets
 	@echo "  STUDY=config/studies/x.yaml   another study (now: $(STUDY))"
 	@echo "  CACHE=1                       share costly data stages by SNAKEMAKE_OUTPUT_CACHE=folder"
 	@echo "  CORES=4                       processor cores to use (now: $(CORES))"
+	@echo "  WORKERS=0                     processes for the tests (now: $(WORKERS)); 0: in the one that says pytest"
 
 install: $(STAMP) ## create .venv from the lock
 
@@ -44,7 +46,7 @@ snakemake-report: $(STAMP) ## logs/<study>-snakemake-report.zip, Snakemake's own
 	@$(SNAKEMAKE) --report logs/$(NAME)-snakemake-report.zip
 
 test: $(STAMP) lint ## lint, types and tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -37,6 +37,7 @@ def act(what, argument=None):
     if what == "abort":
         os.abort()
     if what == "ended":
+        signal.signal(argument, signal.SIG_DFL)  # a shell ignores some for what runs in its background
         os.kill(os.getpid(), argument)
     if what == "exit":
         os._exit(3)

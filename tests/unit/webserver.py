@@ -122,7 +122,7 @@ def first(*answers: Answer) -> Answer:
 
 def encoded(body: bytes) -> Answer:
     """A file that is compressed on the way, whatever the client accepts."""
-    return lambda request: request.send("200 OK", gzip.compress(body), Content_Encoding="gzip")
+    return lambda request: request.send("200 OK", gzip.compress(body, mtime=0), Content_Encoding="gzip")
 
 
 def drip(body: bytes, pause: float) -> Answer:

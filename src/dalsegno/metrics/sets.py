@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 from scipy.spatial.distance import cdist, pdist
+from scipy.special import stdtrit
 
 from dalsegno.metrics import densities
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
@@ -86,7 +86,7 @@ class SetMetric:
             left = np.array([compare(np.delete(own_NxD, group, axis=0)) for group in groups])
             g = len(left)
             error = np.sqrt((g - 1) / g * ((left - left.mean()) ** 2).sum())
-            reach = stats.t.ppf((1 + LEVEL) / 2, g - 1) * error
+            reach = stdtrit(g - 1, (1 + LEVEL) / 2) * error
             low, high = max(value - reach, self.lowest), min(value + reach, self.highest)
         return Estimate(value, float(low), float(high), n, self._null(reference_MxD, seed) if self.halves else "")
 
