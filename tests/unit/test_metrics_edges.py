@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -140,3 +142,17 @@ def test_what_needs_voices_leaves_other_music_undefined() -> None:
 def test_notes_of_other_pieces_are_refused() -> None:
     with pytest.raises(ValueError, match="a table of 1 pieces"):
         Pieces(make_notes(piece=[0, 3], start=[0, 0], duration=[1, 1], pitch=[60, 60]), 1)
+
+
+@pytest.mark.parametrize(("start", "pitch"), [(-480, 60), (0, -1)])
+def test_numbers_below_zero_are_refused(start: int, pitch: int) -> None:
+    with pytest.raises(ValueError, match="starts before its piece, or has a negative pitch"):
+        Pieces.of([make_notes(start=[start], duration=[480], pitch=[pitch])])
+
+
+def test_reading_the_registry_compiles_nothing() -> None:
+    """Workflow scripts and the plan ask it for names; numba takes a second to import."""
+    program = (
+        "import sys, dalsegno.metrics.registry as r; r.load_metric('tonal_distance'); assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -241,13 +241,14 @@ def _texture(pieces: Pieces) -> dict[str, np.ndarray]:
     mean = ratio(np.bincount(piece, ticks * pitches, minlength=pieces.number), total)
     square = np.bincount(piece, ticks * (pitches - mean[piece]) ** 2, minlength=pieces.number)
     own = pieces.shared(tracks)
-    notes_T = np.bincount(own.note_N, minlength=len(own.piece_T))
+    piece_T = np.repeat(np.arange(pieces.number), own.counts_P)
+    notes_T = np.bincount(own.note_N, minlength=len(piece_T))
     return {
         "pitches_at_once": mean,
         "pitches_at_once_deviation": np.sqrt(ratio(square, total)),
         "most_pitches_at_once": reduce(np.maximum, piece, pitches, pieces.number),
-        "tracks": np.bincount(own.piece_T, minlength=pieces.number).astype(float),
-        "largest_track_share": ratio(reduce(np.maximum, own.piece_T, notes_T, pieces.number), pieces.sizes),
+        "tracks": own.counts_P.astype(float),
+        "largest_track_share": ratio(reduce(np.maximum, piece_T, notes_T, pieces.number), pieces.sizes),
     }
 
 

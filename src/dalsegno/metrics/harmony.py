@@ -104,10 +104,9 @@ def _tonal_distance(pieces: Pieces) -> np.ndarray:
 
     notes = pieces.pitched
     parts: Tracks = notes.shared(tracks)
-    rank = parts.rank_T[parts.note_N]
     return ratio(
         *sweeps.tonal_distances(
-            notes.piece, rank, notes.start, notes.end, notes.pitch, TONAL_12x6, TICKS_PER_QUARTER, notes.number
+            notes.piece, parts.rank_N, notes.start, notes.end, notes.pitch, TONAL_12x6, notes.number
         )
     )
 

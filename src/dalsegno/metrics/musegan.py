@@ -11,32 +11,32 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_BAR
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import SIXTEENTH, Pieces, Tracks, ratio, spans, tracks
+from dalsegno.metrics.pieces import SIXTEENTH, Pieces, Tracks, ratio, tracks
 
 THIRTY_SECOND = SIXTEENTH // 2
 TIME_STEP = TICKS_PER_BAR // 96
 
 
 def track_bars(pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """`piece_G`, `classes_Gx12`: pitch classes that sound in each bar of each track, up to the last release."""
+    """`bars_P` in which a track sounds, over all tracks, and `classes_P`: pitch classes that sound in them."""
+    from dalsegno.metrics import sweeps
+
     parts: Tracks = pieces.shared(tracks)
-    bars_T = -(-np.nan_to_num(pieces.last).astype(np.int64) // TICKS_PER_BAR)[parts.piece_T]
-    row, bar, _ = spans(pieces, TICKS_PER_BAR)
-    classes = np.zeros((int(bars_T.sum()), 12), bool)
-    classes[(np.cumsum(bars_T) - bars_T)[parts.note_N[row]] + bar, pieces.pitch_class[row]] = True
-    return np.repeat(parts.piece_T, bars_T), classes
+    counted: tuple[np.ndarray, np.ndarray] = sweeps.track_bars(
+        pieces.piece, parts.rank_N, pieces.start, pieces.end, pieces.pitch, pieces.number
+    )
+    return counted
 
 
 def _empty_track_bar_rate(pieces: Pieces) -> np.ndarray:
-    piece, classes = pieces.shared(track_bars)
-    used = np.bincount(piece, classes.any(axis=1), minlength=pieces.number)
-    return np.where(used > 0, 1 - ratio(used, np.bincount(piece, minlength=pieces.number)), np.nan)
+    used, _ = pieces.shared(track_bars)
+    parts: Tracks = pieces.shared(tracks)
+    return np.where(used > 0, 1 - ratio(used, parts.counts_P * np.ceil(pieces.last / TICKS_PER_BAR)), np.nan)
 
 
 def _pitch_classes_per_bar(pieces: Pieces) -> np.ndarray:
-    piece, classes = pieces.pitched.shared(track_bars)
-    used = np.bincount(piece, classes.any(axis=1), minlength=pieces.number)
-    return ratio(np.bincount(piece, classes.sum(axis=1), minlength=pieces.number), used)
+    used, classes = pieces.pitched.shared(track_bars)
+    return ratio(classes, used)
 
 
 def _qualified_note_rate(pieces: Pieces) -> np.ndarray:

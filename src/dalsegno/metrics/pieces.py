@@ -29,6 +29,9 @@ class Pieces(Sequence[Notes]):
     def __init__(self, notes: Notes, number: int) -> None:
         if len(notes) and not 0 <= notes.piece[0] <= notes.piece[-1] < number:
             raise ValueError(f"a table of {number} pieces holds notes of others")
+        if len(notes) and min(notes.start.min(), notes.pitch.min()) < 0:
+            # Compiled loops count with both as places in arrays, and don't look where they step.
+            raise ValueError("a note starts before its piece, or has a negative pitch")
         self.notes = notes
         self.number = number
         self._shared: dict[Callable, Any] = {}
@@ -102,7 +105,7 @@ class Pieces(Sequence[Notes]):
         """0 to 11 a note, C the lowest."""
         return self.shared(_pitch_class)
 
-    @property
+    @cached_property
     def sizes(self) -> np.ndarray:
         """`notes_P`."""
         return np.bincount(self.piece, minlength=self.number)
@@ -155,11 +158,6 @@ def packed(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     if int(high.max(initial=0)) >= 2**62 // size:
         high = np.unique(high, return_inverse=True)[1]
     return high * size + low
-
-
-def in_order(values: np.ndarray) -> bool:
-    """Whether no value is less than the one before."""
-    return bool((values[1:] >= values[:-1]).all())
 
 
 def sorting(keys: np.ndarray) -> np.ndarray:
@@ -216,25 +214,21 @@ class Tracks:
     """The tracks of all pieces that have notes, one after the other.
 
     Attributes:
-        piece_T: piece of each track, sorted.
-        note_N: the track of each note, as a row of `piece_T`.
-        rank_T: 0, 1, … within the piece.
+        counts_P: tracks of each piece.
+        note_N: the track of each note, those of all pieces one after the other.
+        rank_N: the same, counted within each piece.
     """
 
-    piece_T: np.ndarray
+    counts_P: np.ndarray
     note_N: np.ndarray
-    rank_T: np.ndarray
+    rank_N: np.ndarray
 
 
 def tracks(pieces: Pieces) -> Tracks:
     """The tracks of pieces; ask for them with `pieces.shared(tracks)`."""
-    key = packed(pieces.piece, pieces.notes.track)
-    order = sorting(key)
-    new = np.diff(key[order], prepend=-1) != 0
-    number = np.empty(len(key), np.int64)
-    number[order] = np.cumsum(new) - 1
-    piece = pieces.piece[order][new]
-    return Tracks(piece, number, np.arange(len(piece)) - np.searchsorted(piece, piece))
+    from dalsegno.metrics import sweeps
+
+    return Tracks(*sweeps.tracks(pieces.piece, pieces.notes.track, pieces.number))
 
 
 @dataclass(frozen=True)
@@ -264,25 +258,9 @@ class Bars:
 
 def bars(pieces: Pieces) -> Bars:
     """The bars of pieces; ask for them with `pieces.shared(bars)`."""
-    sixteenth = (pieces.start + SIXTEENTH // 2) // SIXTEENTH
-    bar, position = np.divmod(sixteenth, SIXTEENTHS_A_BAR)
-    counts_P = np.nan_to_num(reduce(np.maximum, pieces.piece, bar + 1, pieces.number)).astype(np.int64)
-    before = np.cumsum(counts_P) - counts_P
+    from dalsegno.metrics import sweeps
+
+    counts_P, row, position, onset = sweeps.bars(pieces.piece, pieces.start, pieces.number)
     piece_B = np.repeat(np.arange(pieces.number), counts_P)
-    row = before[pieces.piece] + bar
-    onset = np.zeros((len(piece_B), SIXTEENTHS_A_BAR), bool)
-    onset[row, position] = True
+    before = np.cumsum(counts_P) - counts_P
     return Bars(counts_P, piece_B, np.arange(len(piece_B)) - before[piece_B], row, position, onset)
-
-
-def spans(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut each sounding note at every multiple of `ticks`.
-
-    Returns:
-        `row_R` (the note), `unit_R` (which multiple), `sounding_R` (ticks within that unit).
-    """
-    first = pieces.start // ticks
-    units = np.where(pieces.end > pieces.start, -(-pieces.end // ticks) - first, 0)
-    row = np.repeat(np.arange(len(units)), units)
-    unit = np.arange(len(row)) - np.repeat(np.cumsum(units) - units, units) + first[row]
-    return row, unit, np.minimum(pieces.end[row], (unit + 1) * ticks) - np.maximum(pieces.start[row], unit * ticks)

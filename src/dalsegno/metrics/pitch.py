@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dalsegno.data.notes import TICKS_PER_BAR, Notes
+from dalsegno.data.notes import Notes
 from dalsegno.metrics.base import PieceMetric
 from dalsegno.metrics.pieces import SIXTEENTH, Pieces, counts, entropy, ratio
 
@@ -56,13 +56,10 @@ class Windows:
 
 def windows(pieces: Pieces, early: int = SIXTEENTH // 2) -> Windows:
     """Pitch classes bar by bar; `early`: ticks that an onset may come early and still belong to the next bar."""
+    from dalsegno.metrics import sweeps
+
     notes = pieces.pitched.by_time
-    bar = (notes.start + early) // TICKS_PER_BAR
-    opens = np.diff(notes.piece, prepend=-1) != 0
-    step = np.minimum(np.where(opens, bar + 1, np.diff(bar, prepend=0)), WIDEST)
-    reached = np.cumsum(step) - 1
-    bars_P = np.bincount(notes.piece, step, minlength=pieces.number).astype(np.int64)
-    grid = counts(reached, notes.pitch_class, int(bars_P.sum()), 12)
+    bars_P, grid = sweeps.windows(notes.piece, notes.start + early, notes.pitch_class, WIDEST, pieces.number)
     return Windows(bars_P, grid, np.concatenate([np.zeros((1, 12), np.int64), np.cumsum(grid, axis=0)]))
 
 

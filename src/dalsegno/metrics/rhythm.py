@@ -14,6 +14,9 @@ LONGEST = 8 * 12  # twelfths: eight quarters
 # Depth of each sixteenth in a bar of four quarters: 0 the bar, 1 its half, 2 quarters, 3 eighths, 4 sixteenths.
 DEPTH_16 = np.array([0, 4, 3, 4, 2, 4, 3, 4, 1, 4, 3, 4, 2, 4, 3, 4])
 STRENGTH_16 = 5 - DEPTH_16
+# Depth of the strongest position passed on the way from one to another, by the bits in which their numbers differ: the
+# highest says which grid has a line between them. 5: none is passed; 16 and more: a bar line.
+STRONGEST_PASSED_17 = np.array([5, 4, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0])
 # Largest total strength of n onsets.
 STRONGEST_17 = np.concatenate([[0], np.cumsum(np.sort(STRENGTH_16)[::-1])])
 
@@ -70,11 +73,8 @@ def _syncopation(pieces: Pieces) -> np.ndarray:
     piece = grid.piece_B[place // SIXTEENTHS_A_BAR]
     within = piece[1:] == piece[:-1]
     here, following, piece = place[:-1][within], place[1:][within], piece[1:][within]
-    # Depth of the strongest position that lies between two onsets, found from the coarsest grid to the finest.
-    silent = np.full(len(here), 5)
-    for depth, ticks in enumerate((16, 8, 4, 2, 1)):
-        silent[((following - 1) // ticks > here // ticks) & (silent == 5)] = depth
-    weight = np.maximum(DEPTH_16[here % SIXTEENTHS_A_BAR] - silent, 0)
+    silent = STRONGEST_PASSED_17[np.minimum(here ^ (following - 1), SIXTEENTHS_A_BAR)]
+    weight = np.maximum(DEPTH_16[here & (SIXTEENTHS_A_BAR - 1)] - silent, 0)
     filled = np.bincount(grid.piece_B, grid.heard, minlength=pieces.number)
     onsets = np.bincount(piece, minlength=pieces.number)
     return np.where(onsets > 0, ratio(np.bincount(piece, weight, minlength=pieces.number), filled), np.nan)
@@ -88,7 +88,7 @@ def _rhythm_complexity(pieces: Pieces) -> np.ndarray:
 
 
 def _off_beat_share(pieces: Pieces) -> np.ndarray:
-    return pieces.mean(pieces.shared(bars).position_N % 4 != 0)
+    return pieces.mean(pieces.shared(bars).position_N & 3 != 0)
 
 
 groove_consistency = PieceMetric(_groove_consistency, "share of positions")

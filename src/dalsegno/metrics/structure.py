@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import SIXTEENTH, SIXTEENTHS_A_BAR, Bars, Pieces, bars, ratio
+from dalsegno.metrics.pieces import SIXTEENTHS_A_BAR, Bars, Pieces, bars, ratio
 
 FARTHEST = 64
 """Bars beyond which two passages are not compared, so that the cost grows with a piece's length and not its square."""
@@ -114,13 +114,10 @@ def _repeated_bars(pieces: Pieces) -> np.ndarray:
 
 
 def _compression_ratio(pieces: Pieces) -> np.ndarray:
+    from dalsegno.metrics import sweeps
+
     notes = pieces.pitched.by_time
-    within = np.diff(notes.piece, prepend=-1) == 0
-    wait = np.where(within, np.diff(notes.start, prepend=0), 0)
-    step = np.where(within, np.diff(notes.pitch, prepend=0), 0)
-    sixteenths = (np.stack([wait, notes.end - notes.start]) + SIXTEENTH // 2) // SIXTEENTH
-    rows = np.stack([np.minimum(sixteenths[0], 255), step + 128, np.minimum(sixteenths[1], 255)])
-    text = rows.T.astype(np.uint8).tobytes()
+    text = sweeps.text(notes.piece, notes.start, notes.end, notes.pitch).tobytes()
     ends = 3 * np.cumsum(notes.sizes)
     result = np.full(pieces.number, np.nan)
     low = 0

@@ -10,7 +10,91 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dalsegno.data.notes import TICKS_PER_BAR, TICKS_PER_QUARTER
+from dalsegno.metrics.pieces import SIXTEENTH, SIXTEENTHS_A_BAR
+
 NEVER = np.iinfo(np.int64).max
+
+
+@numba.njit(cache=True)
+def tracks(piece_N: np.ndarray, track_N: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`counts_P`, `note_N`, `rank_N`; see `dalsegno.metrics.pieces.Tracks`. Notes are sorted by piece."""
+    counts_P = np.zeros(pieces, np.int64)
+    note_N, rank_N = np.empty(len(piece_N), np.int64), np.empty(len(piece_N), np.int64)
+    track_T, rank_T = np.empty(len(piece_N), np.int64), np.empty(len(piece_N), np.int64)
+    first = before = 0
+    while first < len(piece_N):
+        last, count, known = first, 0, 0
+        while last < len(piece_N) and piece_N[last] == piece_N[first]:
+            # Mostly that of the note before.
+            if not count or track_T[known] != track_N[last]:
+                known = 0
+                while known < count and track_T[known] != track_N[last]:
+                    known += 1
+                if known == count:
+                    track_T[known] = track_N[last]
+                    count += 1
+            rank_N[last] = known
+            last += 1
+        for known in range(count):
+            rank_T[known] = 0
+            for other in range(count):
+                rank_T[known] += track_T[other] < track_T[known]
+        for row in range(first, last):
+            rank_N[row] = rank_T[rank_N[row]]
+            note_N[row] = before + rank_N[row]
+        counts_P[piece_N[first]] = count
+        before += count
+        first = last
+    return counts_P, note_N, rank_N
+
+
+@numba.njit(cache=True)
+def bars(
+    piece_N: np.ndarray, start_N: np.ndarray, pieces: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`counts_P`, `note_N`, `position_N`, `onset_Bx16`; see `dalsegno.metrics.pieces.Bars`."""
+    counts_P = np.zeros(pieces, np.int64)
+    note_N, position_N = np.empty(len(piece_N), np.int64), np.empty(len(piece_N), np.int64)
+    for row in range(len(piece_N)):
+        sixteenth = (start_N[row] + SIXTEENTH // 2) // SIXTEENTH
+        note_N[row], position_N[row] = sixteenth // SIXTEENTHS_A_BAR, sixteenth % SIXTEENTHS_A_BAR
+        counts_P[piece_N[row]] = max(counts_P[piece_N[row]], note_N[row] + 1)
+    before_P, bars = np.zeros(pieces, np.int64), 0
+    for piece in range(pieces):
+        before_P[piece] = bars
+        bars += counts_P[piece]
+    onset_Bx16 = np.zeros((bars, SIXTEENTHS_A_BAR), np.bool_)
+    for row in range(len(piece_N)):
+        note_N[row] += before_P[piece_N[row]]
+        onset_Bx16[note_N[row], position_N[row]] = True
+    return counts_P, note_N, position_N, onset_Bx16
+
+
+@numba.njit(cache=True)
+def windows(
+    piece_N: np.ndarray, start_N: np.ndarray, class_N: np.ndarray, widest: int, pieces: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`bars_P`, `counts_Bx12` of notes sorted by piece and start; see `dalsegno.metrics.pitch.Windows`.
+
+    Args:
+        widest: bars that are kept of a silence.
+    """
+    bars_P, bar_N = np.zeros(pieces, np.int64), np.empty(len(piece_N), np.int64)
+    piece, before, reached = -1, -1, -1
+    for row in range(len(piece_N)):
+        if piece_N[row] != piece:
+            piece, before = piece_N[row], -1
+        bar = start_N[row] // TICKS_PER_BAR
+        step = min(bar - before, widest)
+        before = bar
+        bars_P[piece] += step
+        reached += step
+        bar_N[row] = reached
+    counts_Bx12 = np.zeros((reached + 1, 12), np.int64)
+    for row in range(len(piece_N)):
+        counts_Bx12[bar_N[row], class_N[row]] += 1
+    return bars_P, counts_Bx12
 
 
 @numba.njit(cache=True)
@@ -46,7 +130,8 @@ def segments(piece_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pitch_
                     continue
             time = min(arrives, soonest)
             if 0 <= now < time:
-                table[:, count] = piece, now, time - now, pitches, classes
+                table[0, count], table[1, count], table[2, count] = piece, now, time - now
+                table[3, count], table[4, count] = pitches, classes
                 count += 1
             now = time
             if starts:
@@ -82,18 +167,19 @@ def _soonest(sounding: np.ndarray, pitches: int, until: np.ndarray) -> int:
 
 
 @numba.njit(cache=True)
-def sounding_ticks(piece_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pieces: int) -> np.ndarray:
-    """`ticks_P` during which at least one note sounds; notes are sorted by piece and start."""
-    ticks_P = np.zeros(pieces, np.int64)
+def covered(piece_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, ticks: int, pieces: int) -> np.ndarray:
+    """`units_P`: units of so many ticks in which a note sounds; notes are sorted by piece and start."""
+    units_P = np.zeros(pieces, np.int64)
     piece, reached = -1, 0
     for row in range(len(piece_N)):
         if piece_N[row] != piece:
             piece, reached = piece_N[row], 0
-        begin = max(start_N[row], reached)
-        if end_N[row] > begin:
-            ticks_P[piece] += end_N[row] - begin
-            reached = end_N[row]
-    return ticks_P
+        if end_N[row] > start_N[row]:
+            first, after = max(start_N[row] // ticks, reached), -(-end_N[row] // ticks)
+            if after > first:
+                units_P[piece] += after - first
+                reached = after
+    return units_P
 
 
 @numba.njit(cache=True)
@@ -119,8 +205,9 @@ def voice_leading(
             last += 1
         tracks_V = _voices(track_N[first:last], start_N[first:last], end_N[first:last], pitch_N[first:last])
         voices = len(tracks_V)
-        before_V, now_V = np.full(voices, -1), np.full(voices, -1)
-        until_V = np.zeros(voices, np.int64)
+        before_V, now_V, until_V = np.zeros(voices, np.int64), np.zeros(voices, np.int64), np.zeros(voices, np.int64)
+        for voice in range(voices):
+            now_V[voice] = -1
         row = first
         while voices and row < last:
             time = start_N[row]
@@ -180,7 +267,9 @@ def _voices(track_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pitch_N
         sum_8[voice] += pitch_N[row]
     if voices < 2:
         return none
-    mean_8 = sum_8 / np.maximum(notes_8, 1)
+    mean_8 = np.zeros(8)
+    for voice in range(voices):
+        mean_8[voice] = sum_8[voice] / notes_8[voice]
     tracks_V = np.empty(voices, np.int64)
     for voice in range(voices):
         above = 0
@@ -193,9 +282,48 @@ def _voices(track_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pitch_N
 
 
 @numba.njit(cache=True)
-def _touched(start: int, end: int, beat: int) -> range:
-    """The beats in which a note sounds."""
-    return range(start // beat, -(-end // beat) if end > start else 0)
+def _touched(start: int, end: int, ticks: int) -> range:
+    """The units of so many ticks in which a note sounds."""
+    return range(start // ticks, -(-end // ticks) if end > start else 0)
+
+
+@numba.njit(cache=True)
+def track_bars(
+    piece_N: np.ndarray, track_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pitch_N: np.ndarray, pieces: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`bars_P`, in which a track sounds, summed over tracks; and `classes_P`, the pitch classes that sound in them.
+
+    Args:
+        piece_N, …: notes sorted by piece; tracks are numbered 0, 1, … within each.
+        pieces: how many there are.
+    """
+    bars_P, classes_P = np.zeros(pieces, np.int64), np.zeros(pieces, np.int64)
+    first = 0
+    while first < len(piece_N):
+        piece, last, tracks, bars = _extent(piece_N, track_N, end_N, first, TICKS_PER_BAR)
+        sounding = np.zeros((bars, tracks), np.int16)
+        for row in range(first, last):
+            bit = 1 << pitch_N[row] % 12
+            for bar in _touched(start_N[row], end_N[row], TICKS_PER_BAR):
+                known = sounding[bar, track_N[row]]
+                bars_P[piece] += known == 0
+                classes_P[piece] += known & bit == 0
+                sounding[bar, track_N[row]] = known | bit
+        first = last
+    return bars_P, classes_P
+
+
+@numba.njit(cache=True)
+def _extent(
+    piece_N: np.ndarray, track_N: np.ndarray, end_N: np.ndarray, first: int, ticks: int
+) -> tuple[int, int, int, int]:
+    """Of the piece that begins with the row `first`: its number, the row after it, its tracks and units of ticks."""
+    piece, last = piece_N[first], first
+    tracks = end = 0
+    while last < len(piece_N) and piece_N[last] == piece:
+        tracks, end = max(tracks, track_N[last] + 1), max(end, end_N[last])
+        last += 1
+    return piece, last, tracks, -(-end // ticks)
 
 
 @numba.njit(cache=True)
@@ -206,7 +334,6 @@ def tonal_distances(
     end_N: np.ndarray,
     pitch_N: np.ndarray,
     place_12x6: np.ndarray,
-    beat: int,
     pieces: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`distance_P`, summed over the pairs of tracks that sound in one beat, and `pairs_P`.
@@ -214,21 +341,16 @@ def tonal_distances(
     Args:
         piece_N, …: notes sorted by piece; tracks are numbered 0, 1, … within each.
         place_12x6: place of each pitch class in tonal space.
-        beat: ticks.
         pieces: how many there are.
     """
     distance_P, pairs_P = np.zeros(pieces), np.zeros(pieces, np.int64)
     first = 0
     while first < len(piece_N):
-        piece, last = piece_N[first], first
-        tracks = beats = 0
-        while last < len(piece_N) and piece_N[last] == piece:
-            tracks, beats = max(tracks, track_N[last] + 1), max(beats, -(-end_N[last] // beat))
-            last += 1
+        piece, last, tracks, beats = _extent(piece_N, track_N, end_N, first, TICKS_PER_QUARTER)
         # Which tracks sound in which beats, numbered from 1 in order of beats, so that silence costs four bytes.
         number = np.zeros((beats, tracks), np.int32)
         for row in range(first, last):
-            for at in _touched(start_N[row], end_N[row], beat):
+            for at in _touched(start_N[row], end_N[row], TICKS_PER_QUARTER):
                 number[at, track_N[row]] = 1
         used = 0
         for at in range(beats):
@@ -238,9 +360,10 @@ def tonal_distances(
                     number[at, track] = used
         place_Ux6, ticks_U, beat_U = np.zeros((used, 6)), np.zeros(used), np.empty(used, np.int64)
         for row in range(first, last):
-            for at in _touched(start_N[row], end_N[row], beat):
+            for at in _touched(start_N[row], end_N[row], TICKS_PER_QUARTER):
                 u = number[at, track_N[row]] - 1
-                ticks = min(end_N[row], (at + 1) * beat) - max(start_N[row], at * beat)
+                begin = at * TICKS_PER_QUARTER
+                ticks = min(end_N[row], begin + TICKS_PER_QUARTER) - max(start_N[row], begin)
                 beat_U[u] = at
                 ticks_U[u] += ticks
                 for axis in range(6):
@@ -263,3 +386,57 @@ def tonal_distances(
             distance_P[piece] += distance
         first = last
     return distance_P, pairs_P
+
+
+@numba.njit(cache=True)
+def melodic_steps(
+    piece_N: np.ndarray, track_N: np.ndarray, start_N: np.ndarray, pitch_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`piece_I`, `semitones_I`: from each onset of a track to its next, of a chord the highest note.
+
+    Args:
+        piece_N, …: notes sorted by piece, track, start and pitch.
+    """
+    piece_I, semitones_I = np.empty(len(piece_N), np.int64), np.empty(len(piece_N), np.int64)
+    count, before = 0, -1
+    for row in range(len(piece_N)):
+        after = row + 1
+        goes_on = after < len(piece_N) and piece_N[after] == piece_N[row] and track_N[after] == track_N[row]
+        if goes_on and start_N[after] == start_N[row]:
+            continue
+        if before >= 0:
+            piece_I[count], semitones_I[count] = piece_N[row], pitch_N[row] - pitch_N[before]
+            count += 1
+        before = row if goes_on else -1
+    return piece_I[:count], semitones_I[:count]
+
+
+@numba.njit(cache=True)
+def in_score_order(piece_N: np.ndarray, track_N: np.ndarray, start_N: np.ndarray, pitch_N: np.ndarray) -> bool:
+    """Whether notes sorted by piece are sorted by track, start and pitch, too."""
+    for row in range(1, len(piece_N)):
+        if piece_N[row] != piece_N[row - 1] or track_N[row] > track_N[row - 1]:
+            continue
+        if track_N[row] < track_N[row - 1] or start_N[row] < start_N[row - 1]:
+            return False
+        if start_N[row] == start_N[row - 1] and pitch_N[row] < pitch_N[row - 1]:
+            return False
+    return True
+
+
+@numba.njit(cache=True)
+def text(piece_N: np.ndarray, start_N: np.ndarray, end_N: np.ndarray, pitch_N: np.ndarray) -> np.ndarray:
+    """`bytes_Nx3`: sixteenths since the note before, semitones from it (128 is none), sixteenths that a note lasts.
+
+    Args:
+        piece_N, …: notes sorted by piece and time.
+    """
+    bytes_Nx3 = np.empty((len(piece_N), 3), np.uint8)
+    for row in range(len(piece_N)):
+        wait = step = 0
+        if row and piece_N[row] == piece_N[row - 1]:
+            wait, step = start_N[row] - start_N[row - 1], pitch_N[row] - pitch_N[row - 1]
+        bytes_Nx3[row, 0] = min((wait + SIXTEENTH // 2) // SIXTEENTH, 255)
+        bytes_Nx3[row, 1] = step + 128
+        bytes_Nx3[row, 2] = min((end_N[row] - start_N[row] + SIXTEENTH // 2) // SIXTEENTH, 255)
+    return bytes_Nx3

@@ -36,31 +36,17 @@ def segments(pieces: Pieces) -> Segments:
     return Segments(*sweeps.segments(notes.piece, notes.start, notes.end, notes.pitch))
 
 
-def filled(pieces: Pieces, ticks: int) -> tuple[np.ndarray, np.ndarray]:
-    """`filled_P`, `all_P`: units of `ticks` in which a note sounds, and units from tick 0 to the last release."""
-    last = np.nan_to_num(pieces.last).astype(np.int64)
-    units = -(-last // ticks)
-    before = np.cumsum(units + 1) - (units + 1)
-    sounding = pieces.end > pieces.start
-    row = before[pieces.piece[sounding]]
-    total = int((units + 1).sum())
-    change = np.bincount(row + pieces.start[sounding] // ticks, minlength=total)
-    change -= np.bincount(row + -(-pieces.end[sounding] // ticks), minlength=total)
-    covered = np.cumsum(change) > 0
-    return np.bincount(np.repeat(np.arange(pieces.number), units + 1), covered, minlength=pieces.number), units
-
-
-def sounding_ticks(pieces: Pieces) -> np.ndarray:
-    """`ticks_P` during which at least one note sounds."""
+def covered(pieces: Pieces, ticks: int) -> np.ndarray:
+    """`units_P` of so many ticks in which a note sounds."""
     from dalsegno.metrics import sweeps
 
     notes = pieces.by_time
-    ticks_P: np.ndarray = sweeps.sounding_ticks(notes.piece, notes.start, notes.end, notes.number)
-    return ticks_P
+    units_P: np.ndarray = sweeps.covered(notes.piece, notes.start, notes.end, ticks, notes.number)
+    return units_P
 
 
 def _polyphony(pieces: Pieces) -> np.ndarray:
-    return ratio(pieces.sum(pieces.end - pieces.start), sounding_ticks(pieces))
+    return ratio(pieces.sum(pieces.end - pieces.start), covered(pieces, 1))
 
 
 def _polyphony_rate(pieces: Pieces) -> np.ndarray:
@@ -70,8 +56,8 @@ def _polyphony_rate(pieces: Pieces) -> np.ndarray:
 
 
 def _empty_rate(pieces: Pieces, ticks: int) -> np.ndarray:
-    used, units = filled(pieces, ticks)
-    return np.where(used > 0, 1 - ratio(used, units), np.nan)
+    used = covered(pieces, ticks)
+    return np.where(used > 0, 1 - ratio(used, np.ceil(pieces.last / ticks)), np.nan)
 
 
 polyphony = PieceMetric(_polyphony, "notes")
