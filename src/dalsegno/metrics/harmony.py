@@ -10,7 +10,7 @@ import numpy as np
 
 from dalsegno.data.notes import TICKS_PER_QUARTER
 from dalsegno.metrics.base import PieceMetric
-from dalsegno.metrics.pieces import Pieces, Tracks, grouped_entropy, ratio, sorting, spans, tracks
+from dalsegno.metrics.pieces import Pieces, Tracks, grouped_entropy, ratio, sorting, tracks
 from dalsegno.metrics.texture import segments
 
 SETS = 4096
@@ -100,38 +100,16 @@ def _chord_tonal_distance(pieces: Pieces) -> np.ndarray:
 
 
 def _tonal_distance(pieces: Pieces) -> np.ndarray:
-    pitched = pieces.pitched
-    row, beat, ticks = spans(pitched, TICKS_PER_QUARTER)
-    # One slot for each track in each beat of its piece, tracks side by side.
-    parts: Tracks = pitched.shared(tracks)
-    tracks_P = np.bincount(parts.piece_T, minlength=pieces.number)
-    beats_P = -(-np.nan_to_num(pitched.last).astype(np.int64) // TICKS_PER_QUARTER)
-    slots_P = tracks_P * beats_P
-    owner = pitched.piece
-    slot = beat * tracks_P[owner][row] + ((np.cumsum(slots_P) - slots_P)[owner] + parts.rank_T[parts.note_N])[row]
-    lasting = np.bincount(slot, ticks, minlength=int(slots_P.sum()))
-    used = np.flatnonzero(lasting)
-    pitch_class = pitched.pitch_class[row]
-    # A column a dimension: one table of twelve pitch classes a slot would not fit into the processor's cache.
-    centroid_6 = [
-        np.bincount(slot, axis[pitch_class] * ticks, minlength=len(lasting))[used] / lasting[used]
-        for axis in TONAL_12x6.T.copy()
-    ]
-    piece = np.repeat(np.arange(pieces.number), slots_P)[used]
-    moment = np.repeat(np.arange(int(beats_P.sum())), np.repeat(tracks_P, beats_P))[used]
-    total, pairs = np.zeros(pieces.number), np.zeros(pieces.number)
-    # Tracks of one beat stand side by side: the pairs are the neighbours, the next but one, and so on.
-    same = np.arange(len(moment))
-    for lag in range(1, len(moment)):
-        same = same[: np.searchsorted(same, len(moment) - lag)]
-        same = same[moment[same + lag] == moment[same]]
-        if not len(same):
-            break
-        other = same + lag
-        far = np.sqrt(sum((axis[other] - axis[same]) ** 2 for axis in centroid_6))
-        total += np.bincount(piece[same], far, minlength=pieces.number)
-        pairs += np.bincount(piece[same], minlength=pieces.number)
-    return ratio(total, pairs)
+    from dalsegno.metrics import sweeps
+
+    notes = pieces.pitched
+    parts: Tracks = notes.shared(tracks)
+    rank = parts.rank_T[parts.note_N]
+    return ratio(
+        *sweeps.tonal_distances(
+            notes.piece, rank, notes.start, notes.end, notes.pitch, TONAL_12x6, TICKS_PER_QUARTER, notes.number
+        )
+    )
 
 
 triad_share = PieceMetric(lambda pieces: _share_of_chords(pieces, IS_TRIAD), "share of time")

@@ -129,11 +129,6 @@ class Pieces(Sequence[Notes]):
         """`ticks_P` of the last release; NaN for a piece without notes."""
         return self.shared(_last)
 
-    @property
-    def origin(self) -> np.ndarray:
-        """`ticks_P`: where each piece begins if all are played one after the other, a tick between them."""
-        return self.shared(_origin)
-
 
 def _pitched(pieces: Pieces) -> Pieces:
     drums = pieces.notes.program == DRUMS
@@ -146,11 +141,6 @@ def _last(pieces: Pieces) -> np.ndarray:
 
 def _pitch_class(pieces: Pieces) -> np.ndarray:
     return pieces.pitch % 12
-
-
-def _origin(pieces: Pieces) -> np.ndarray:
-    lengths = np.nan_to_num(pieces.last).astype(np.int64) + 1
-    return np.cumsum(lengths) - lengths
 
 
 def _by_time(pieces: Pieces) -> Pieces:
