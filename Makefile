@@ -4,7 +4,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= 2
-WORKERS ?= $(CORES)
+WORKERS ?= 0
 STUDY ?= config/studies/first_light.yaml
 NAME = $(notdir $(basename $(STUDY)))
 # The stamp is named by content, so that touching a file installs nothing.
@@ -18,7 +18,7 @@ help: ## list the targets
 	@echo "  STUDY=config/studies/x.yaml   another study (now: $(STUDY))"
 	@echo "  CACHE=1                       share costly data stages by SNAKEMAKE_OUTPUT_CACHE=folder"
 	@echo "  CORES=4                       processor cores to use (now: $(CORES))"
-	@echo "  WORKERS=0                     processes for the tests (now: $(WORKERS)); 0: in the one that says pytest"
+	@echo "  WORKERS=2                     processes for the tests (now: $(WORKERS)); 0: in the one that says pytest"
 
 install: $(STAMP) ## create .venv from the lock
 
@@ -28,6 +28,9 @@ $(STAMP):
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# librosa compiles loops when it is first imported. Two processes that do so at once can spoil each other's cache, and
+# crash ever after: so it is done here, by one.
+	$(BIN)/python -c 'import librosa.core.audio, librosa.core.pitch, librosa.core.spectrum, librosa.filters, librosa.util.utils'
 	@touch $@
 
 run: $(STAMP) ## run the study; only what changed is played again

@@ -145,10 +145,12 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     document = yaml.safe_load((ROOT / "config/studies/jsb.yaml").read_text())
     made = Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
     run = "chorales-voices-ensemble-s0"
-    assert made.members(run) == ["chorales-voices-lstm-s0", "chorales-voices-lstm_dropout-s0"]
-    modules = json.loads(made.request("sample", {"run": run, "sampler": "free"}).code)
+    names = ("transformer", "relative", "lstm", "lstm_wide")
+    assert made.members(run) == [f"chorales-voices-{name}-s0" for name in names]
+    modules = json.loads(made.request("likelihood", {"run": run}).code)
     assert {"dalsegno.models.ensemble", "dalsegno.models.lstm"} <= modules.keys()
     document["runs"] = [{"exclude": [{"model": "lstm"}]}]
+    del document["models"]["ensemble_in_keys"], document["gates"]
     with pytest.raises(StudyError, match=r"ensemble-s0 needs chorales-voices-lstm-s0, which `runs` leaves out"):
         Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
     document["models"]["ensemble"]["config"]["members"] = ["lstn", "ngram"]
