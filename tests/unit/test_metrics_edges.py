@@ -151,7 +151,7 @@ def test_numbers_below_zero_are_refused(start: int, pitch: int) -> None:
 
 
 def test_reading_the_registry_compiles_nothing() -> None:
-    """Workflow scripts and the plan ask it for names; numba takes a second to import."""
+    """Workflow scripts and the plan ask it for names; numba takes a quarter of a second to import."""
     program = (
         "import sys, dalsegno.metrics.registry as r; r.load_metric('tonal_distance'); assert 'numba' not in sys.modules"
     )
