@@ -49,6 +49,11 @@ def test_intervals_narrow_with_more_pieces() -> None:
     assert many.high - many.low < 0.3 * (few.high - few.low)
 
 
+def test_recentred_replicates_hold_the_estimate() -> None:
+    estimate = bootstrap.recentred(0.1, np.random.default_rng(0).normal(0.3, 0.02, 500), n=20)
+    assert 0 <= estimate.low < 0.1 < estimate.high < 0.2
+
+
 def test_families_are_drawn_whole() -> None:
     """Four copies of each tune say no more than one of each."""
     values = np.random.default_rng(3).normal(size=30)

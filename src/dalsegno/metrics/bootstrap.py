@@ -21,7 +21,6 @@ from scipy.special import ndtr, stdtr, stdtrit  # scipy.stats would cost every j
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-GROUPS = 100
 FEW = 10  # families; with fewer, resamples are too alike for a studentised interval
 CELLS = 5_000_000  # resamples times families, 40 MB; beyond, fewer resamples, but never fewer than:
 ENOUGH = 1000
@@ -124,34 +123,6 @@ def mean(
     return ratio(values, np.ones(len(values)), seed, resamples, families)
 
 
-def groups(n: int) -> list[np.ndarray]:
-    """The rows of `n` pieces in at most `GROUPS` groups, each of which is left out once for `of_set`."""
-    return np.array_split(np.arange(n), min(n, GROUPS))
-
-
-def of_set(
-    value: float,
-    left_G: np.ndarray,
-    seed: int,
-    resamples: int = RESAMPLES,
-    lowest: float = 0.0,
-    highest: float = np.inf,
-) -> tuple[float, float]:
-    """Both ends of the interval of a number of a whole set, such as a distance to another; cut at the number's range.
-
-    The set itself cannot be resampled: a piece beside its twin breaks what counts neighbours, and a resample lies
-    farther from any other set than the set does. What is resampled are the pseudo-values of its pieces, what each of
-    them adds to the number (Tukey 1958; Efron and Tibshirani, 1993, chapter 11): the interval is that of their mean.
-
-    Args:
-        left_G: the number without each of the `groups`.
-    """
-    g = len(left_G)
-    found = mean(g * value - (g - 1) * left_G, seed, resamples)
-    shift = value - found.value
-    return max(found.low + shift, lowest), min(found.high + shift, highest)
-
-
 def difference(
     numerators_2xN: np.ndarray,
     denominators_2xN: np.ndarray,
@@ -193,6 +164,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.full(len(values), np.nan)
     corrected[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1)), 1.0)
     return [float(value) for value in corrected]
+
+
+def recentred(value: float, replicates_R: np.ndarray, n: int) -> Estimate:
+    """An estimate whose replicates are biased by resampling, such as a divergence.
+
+    Resampled histograms are rougher than the histogram they come from, so their divergences lie too high; the
+    replicates are moved until their mean is the estimate, and cut at 0.
+    """
+    moved = replicates_R - np.nanmean(replicates_R) + value if np.isfinite(replicates_R).any() else replicates_R
+    low, high = interval(moved, n)
+    return Estimate(value, max(low, 0.0) if np.isfinite(low) else low, high, n)
 
 
 def _sums(columns_CxN: np.ndarray, families: Sequence[str] | None, kept_M: np.ndarray) -> np.ndarray:

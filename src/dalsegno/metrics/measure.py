@@ -70,9 +70,7 @@ def measure(
         if isinstance(metric, PieceMetric):
             rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
         elif isinstance(metric, SetMetric):
-            rows.append(
-                identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed, resamples), split="test")
-            )
+            rows.append(identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed), split="test"))
         else:
             estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
@@ -118,12 +116,12 @@ def distance_estimate(
     counts = metric.counts(pieces)
     counts = counts[counts.sum(axis=1) > 0]
     reference = metric.counts(held_out).sum(axis=0)
-    n, total = len(counts), counts.sum(axis=0)
-    value = float(metric.distances(total[None], reference)[0])
-    if n < 3:
-        return bootstrap.Estimate(value, np.nan, np.nan, n)
-    left = metric.distances(np.array([total - counts[group].sum(axis=0) for group in bootstrap.groups(n)]), reference)
-    return bootstrap.Estimate(value, *bootstrap.of_set(value, left, seed, resamples), n)
+    n = len(counts)
+    if n == 0:
+        return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
+    value = metric.distances(counts.sum(axis=0, keepdims=True), reference)[0]
+    replicates = metric.distances(bootstrap.draws(n, resamples, seed) @ counts, reference)
+    return bootstrap.recentred(float(value), replicates, n)
 
 
 def histogram(metric: HistogramDistance, sets: Mapping[str, Sequence[Notes]]) -> dict[str, Any]:
