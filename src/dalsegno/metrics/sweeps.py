@@ -1,8 +1,8 @@
 """What is told by going through the notes once, in order of time: loops that are compiled.
 
 Columns would have to be sorted by track, by pitch and back for each of these; a loop carries what sounds along. Whoever
-asks imports this module within a function: numba takes a quarter of a second to import, and a loop a second to compile the
-first time (`docs/adr/0015-loops-that-are-compiled.md`). Sums run in the order of the notes, without `fastmath`.
+asks imports this module within a function: numba takes a quarter of a second to import, and a loop a second to compile
+the first time (`docs/adr/0015-loops-that-are-compiled.md`). Sums run in the order of the notes, without `fastmath`.
 """
 
 from __future__ import annotations
