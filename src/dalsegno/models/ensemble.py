@@ -112,7 +112,7 @@ class Mixture(steps.StepModel):
     def heads(self) -> list[Callable[..., jax.Array]]:
         return [partial(self._head, k) for k in range(self.width)]
 
-    def _head(self, k: int, trunks: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+    def _head(self, k: int, trunks: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array, _: None = None) -> jax.Array:
         logps = [
             key.leave(member.heads[k](trunk, key.hear(inputs), key.enter(tokens_BxTxK)))
             for (member, key), trunk in zip(self.parts, trunks, strict=True)

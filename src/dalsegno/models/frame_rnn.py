@@ -21,7 +21,7 @@ from flax import nnx
 from pydantic import Field
 
 from dalsegno.models import gru, lstm, neural, recurrent, steps
-from dalsegno.models.base import Arrays, FamilyConfig
+from dalsegno.models.base import Arrays
 from dalsegno.representations.base import Vocabulary
 
 SUPPORTS = frozenset({"likelihood", "prompt"})
@@ -32,7 +32,7 @@ USUAL_SHARE = 0.04
 """Of the keys that are on: three or four of 88. Where the outputs begin."""
 
 
-class Config(FamilyConfig):
+class Config(recurrent.Dropouts):
     """Sizes, and whether the keys of a frame depend on one another."""
 
     joint: bool = Field(False, description="a key depends on the keys below it in its own frame")
@@ -52,7 +52,7 @@ class Network(steps.StepModel):
         self.inward = steps.linear(rngs, 2 * keys, size, 2.0)
         self.phase = steps.table(rngs, vocabulary.period, size, 0.5)
         cell = CELLS[config.cell]
-        self.stack = recurrent.Stack([cell(size, rngs) for _ in range(config.layers)], config.dropout)
+        self.stack = recurrent.Stack([cell(size, rngs) for _ in range(config.layers)], config)
         self.frame = steps.linear(rngs, size, units)
         self.place = steps.table(rngs, keys, units, 0.3)
         self.runs = steps.table(rngs, 2 * (steps.LONGEST_RUN + 1), units, 0.3)

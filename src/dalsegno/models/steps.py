@@ -149,13 +149,21 @@ def per_device(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Ar
     return jax.shard_map(function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)(*arrays)
 
 
-def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key."""
+def dropout(x: jax.Array, rate: float, key: jax.Array | None, along: int | None = None) -> jax.Array:
+    """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key.
+
+    Args:
+        x: of any shape.
+        rate: 0 to 1.
+        key: of the draw.
+        along: an axis along which one draw holds, such as that of time (Gal and Ghahramani 2016).
+    """
     dropped = round(rate * 256)
     if key is None or dropped == 0:
         return x
     # One random byte an entry: random bits are a visible share of a small model's training step.
-    keep = jax.random.bits(key, x.shape, jnp.uint8) >= dropped
+    shape = [1 if axis == along else length for axis, length in enumerate(x.shape)]
+    keep = jax.random.bits(key, shape, jnp.uint8) >= dropped
     return jnp.where(keep, x * (256 / (256 - dropped)), 0)
 
 
@@ -255,6 +263,7 @@ class Head(nnx.Module):
         hidden: H, width of the hidden layer.
         rngs: for the initial values.
         tied: the embedding table that stands in for the output weights, (V + 1)xH (Press and Wolf 2017).
+        dropped: share of the hidden layer dropped in training.
     """
 
     def __init__(
@@ -265,9 +274,10 @@ class Head(nnx.Module):
         hidden: int,
         rngs: nnx.Rngs,
         tied: nnx.Param[jax.Array] | None = None,
+        dropped: float = 0.0,
     ) -> None:
         size = vocabulary.size
-        self.tied = tied
+        self.tied, self.dropped = tied, dropped
         # So that they begin as large as weights of their own.
         self.tied_scale = 0.5 * (vocabulary.width / hidden) ** 0.5
         self.k = k
@@ -285,8 +295,10 @@ class Head(nnx.Module):
         self.motions = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
         self.chords = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
 
-    def __call__(self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
-        """`logits_BxTxV` of token k; of the step's own tokens only those before k are read."""
+    def __call__(
+        self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """`logits_BxTxV` of token k; of the step's own tokens only those before k are read. Dropout only with a key."""
         x = project(trunk_BxTxD, self.trunk[...]) + self.bias[...]
         own = inputs.previous_BxTxK[..., self.k]
         rows: list[tuple[nnx.Param[jax.Array], jax.Array]] = []
@@ -303,7 +315,7 @@ class Head(nnx.Module):
             rows.append((self.chords[j], token - own + self.size))
         if rows:
             x += lookup([table[...] for table, _ in rows], [ids for _, ids in rows])
-        x = jax.nn.relu(x)
+        x = dropout(jax.nn.relu(x), self.dropped, key)
         logits = project(x, self._output()) + self.offset[...]
         if self.relative is not None:
             logits += shifted(project(x, self.relative[...]), own)
@@ -327,6 +339,7 @@ class StepModel(nnx.Module):
         rngs: for the initial values.
         tied: whether each token's output weights are those of its embedding.
         told: number of values of each attribute that the model is told.
+        dropped: share of the heads' hidden layers dropped in training.
     """
 
     def __init__(
@@ -337,10 +350,13 @@ class StepModel(nnx.Module):
         rngs: nnx.Rngs,
         tied: bool = False,
         told: Sequence[int] = (),
+        dropped: float = 0.0,
     ) -> None:
         self.embedding = Embedding(vocabulary, features, rngs, told)
         tables = self.embedding.tokens if tied else [None] * vocabulary.width
-        self.heads = nnx.List([Head(k, vocabulary, features, hidden, rngs, table) for k, table in enumerate(tables)])
+        self.heads = nnx.List(
+            [Head(k, vocabulary, features, hidden, rngs, table, dropped) for k, table in enumerate(tables)]
+        )
 
     def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
         """`trunk_BxTxD` of whole windows; step t sees steps up to t. Dropout only with a key."""
@@ -388,9 +404,11 @@ class StepModel(nnx.Module):
         return self._losses(inputs, tokens_BxTxK, key, smoothing)
 
     def _losses(self, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None, smoothing: float) -> jax.Array:
-        trunk = self.trunk(self.embedding(inputs), key)
+        number = len(self.heads) + 1
+        keys = [None] * number if key is None else list(jax.random.split(key, number))
+        trunk = self.trunk(self.embedding(inputs), keys[0])
         each = [
-            cross_entropy(head(trunk, inputs, tokens_BxTxK), tokens_BxTxK[..., k], smoothing)
-            for k, head in enumerate(self.heads)
+            cross_entropy(head(trunk, inputs, tokens_BxTxK, head_key), tokens_BxTxK[..., k], smoothing)
+            for k, (head, head_key) in enumerate(zip(self.heads, keys[1:], strict=True))
         ]
         return jnp.stack(each, axis=-1)
