@@ -76,7 +76,8 @@ class Key:
     def hear(self, inputs: steps.Inputs) -> steps.Inputs:
         """Inputs of a step in this key."""
         previous, earlier = self.enter(inputs.previous_BxTxK), self.enter(inputs.earlier_BxTxK)
-        return inputs._replace(previous_BxTxK=previous, earlier_BxTxK=earlier)
+        recalled = None if inputs.recalled_BxTxK is None else self.enter(inputs.recalled_BxTxK)
+        return inputs._replace(previous_BxTxK=previous, earlier_BxTxK=earlier, recalled_BxTxK=recalled)
 
     def leave(self, logits___xV: jax.Array) -> jax.Array:
         """`logp___xV` of the tokens as they were before."""

@@ -2,7 +2,8 @@
 
 At step t a trunk sees the tokens of step t - 1 and the metrical phase; of voices also how long each has held its token,
 by which interval it came to it, and the intervals between voices. K heads write the step one token after the other;
-head k sees the trunk, the tokens before k and, for voices, intervals, which hold in every transposition.
+head k sees the trunk, the tokens before k and, for voices, intervals, which hold in every transposition, and how the
+music went on when it was last as it is now (`dalsegno.models.recall`).
 
 Legend of shape suffixes: B sequences, T steps, K tokens a step, V vocabulary, D trunk features, H head features.
 Functions with the suffix `___` accept any leading axes.
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from dalsegno.models import recall
+from dalsegno.models.recall import LONGEST_MATCH
 from dalsegno.representations.base import Vocabulary
 
 LONGEST_RUN = 16
@@ -35,6 +38,8 @@ class Inputs(NamedTuple):
         earlier_BxTxK: the token that each voice held before that one; V where it held none, and once a run is longest.
         phase_BxT: step modulo the vocabulary's period.
         attributes_BxTxA: what is told of the step, see `dalsegno.models.attributes`; None where nothing is.
+        recalled_BxTxK: the tokens that followed last time, V where nothing did; None for other layouts than voices.
+        match_BxT: by how many chords in a row that place agrees with this one; None likewise.
     """
 
     previous_BxTxK: Any
@@ -42,6 +47,19 @@ class Inputs(NamedTuple):
     earlier_BxTxK: Any
     phase_BxT: Any
     attributes_BxTxA: Any = None
+    recalled_BxTxK: Any = None
+    match_BxT: Any = None
+
+
+def blank(batch: int, length: int, vocabulary: Vocabulary) -> Inputs:
+    """Inputs of zeros, to be filled; without attributes."""
+    shape, wide = (batch, length), (batch, length, vocabulary.width)
+    voices = vocabulary.layout == "voices"
+    previous, runs, earlier, recalled = (np.zeros(wide, np.int32) for _ in range(4))
+    phase, match = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    return Inputs(
+        previous, runs, earlier, phase, recalled_BxTxK=recalled if voices else None, match_BxT=match if voices else None
+    )
 
 
 def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
@@ -58,7 +76,11 @@ def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
     earlier = np.full((steps, width), vocabulary.size, np.int32)
     known = (since > 0) & (index - since + 1 < LONGEST_RUN)
     earlier[1:] = np.where(known, np.take_along_axis(tokens_TxK, np.maximum(since - 1, 0), 0), vocabulary.size)[:-1]
-    return Inputs(previous, runs, earlier, np.arange(steps, dtype=np.int32) % vocabulary.period)
+    phase = np.arange(steps, dtype=np.int32) % vocabulary.period
+    if vocabulary.layout != "voices":
+        return Inputs(previous, runs, earlier, phase)
+    recalled, match = recall.recalled(tokens_TxK, vocabulary.size)
+    return Inputs(previous, runs, earlier, phase, None, recalled, match)
 
 
 def following(inputs: Inputs, tokens___xK: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
@@ -294,6 +316,13 @@ class Head(nnx.Module):
         self.tokens = nnx.List([table(rngs, size, hidden, 0.3) for _ in range(k)])
         self.motions = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
         self.chords = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
+        recalls = vocabulary.layout == "voices"
+        self.recalled = table(rngs, 2 * size + 1, hidden, 0.3) if recalls else None
+        # By whether the voices before this one went on as they did last time, and by how long the music has.
+        rows = LONGEST_MATCH + 1
+        self.match = table(rngs, 2 * rows, hidden, 0.3) if recalls else None
+        trusting = np.concatenate([np.zeros(rows), np.minimum(np.arange(rows), 8) / 2])
+        self.trust = nnx.Param(jnp.asarray(trusting, jnp.float32)) if recalls else None
 
     def __call__(
         self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None = None
@@ -313,13 +342,28 @@ class Head(nnx.Module):
             rows.append((self.tokens[j], token))
             rows.append((self.motions[j], token - inputs.previous_BxTxK[..., j] + self.size))
             rows.append((self.chords[j], token - own + self.size))
+        agreement = self._agreement(inputs, tokens_BxTxK)
+        if self.recalled is not None and self.match is not None:
+            recalled = inputs.recalled_BxTxK[..., self.k]
+            rows.append((self.recalled, jnp.where(recalled < self.size, recalled - own + self.size, 2 * self.size)))
+            rows.append((self.match, agreement))
         if rows:
             x += lookup([table[...] for table, _ in rows], [ids for _, ids in rows])
         x = dropout(jax.nn.relu(x), self.dropped, key)
         logits = project(x, self._output()) + self.offset[...]
         if self.relative is not None:
             logits += shifted(project(x, self.relative[...]), own)
+        if self.trust is not None:
+            again = jnp.arange(self.size) == inputs.recalled_BxTxK[..., self.k, None]
+            logits += jnp.where(again, self.trust[...][agreement][..., None], 0)
         return logits
+
+    def _agreement(self, inputs: Inputs, tokens_BxTxK: jax.Array) -> Any:
+        """`row_BxT` of the tables of what is recalled; None where nothing is."""
+        if inputs.match_BxT is None:
+            return None
+        agrees = jnp.all(tokens_BxTxK[..., : self.k] == inputs.recalled_BxTxK[..., : self.k], axis=-1)
+        return jnp.where(agrees, inputs.match_BxT + LONGEST_MATCH + 1, inputs.match_BxT)
 
     def _output(self) -> jax.Array:
         """`weights_HxV`."""

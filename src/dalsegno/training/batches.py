@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dalsegno.models.attributes import UNTOLD, UNTOLD_SHARE, Attribute, Reader
-from dalsegno.models.steps import LONGEST_RUN, Inputs, inputs_of
+from dalsegno.models.steps import LONGEST_RUN, Inputs, blank, inputs_of
 from dalsegno.representations.base import Packed, Row, Vocabulary
 from dalsegno.training.options import Augmentation
 
@@ -96,12 +96,8 @@ class Windows:
         """The batch of optimizer step `step`."""
         random = np.random.default_rng([self.seed, step])
         shape = (self.batch_size, self.window)
-        width, period = self.vocabulary.width, self.vocabulary.period
-        tokens = np.zeros((*shape, width), np.int32)
-        previous = np.zeros((*shape, width), np.int32)
-        runs = np.zeros((*shape, width), np.int32)
-        earlier = np.zeros((*shape, width), np.int32)
-        phase = np.zeros(shape, np.int32)
+        tokens = np.zeros((*shape, self.vocabulary.width), np.int32)
+        inputs = blank(*shape, self.vocabulary)
         mask = np.zeros(shape, np.float32)
         told = np.zeros((*shape, len(self.reader.attributes)), np.int32) if self.reader else None
         for row, chosen in enumerate(random.choice(len(self.indices), self.batch_size, p=self.chances).tolist()):
@@ -109,20 +105,20 @@ class Windows:
             half = self.window // 2
             start = int(np.clip(random.integers(-half, len(piece) - half + 1), 0, max(0, len(piece) - self.window)))
             stop = min(start + self.window, len(piece))
-            # How long a token has been held, and what was held before it, is remembered up to the longest run.
-            before, length = min(start, LONGEST_RUN), stop - start
+            # How long a token has been held, and what was held before it, is remembered up to the longest run; what
+            # voices sang before, from the beginning on.
+            before, length = start if self.vocabulary.layout == "voices" else min(start, LONGEST_RUN), stop - start
             own = self._varied(piece[start - before : stop], about, random)
-            inputs = inputs_of(own, self.vocabulary)
             tokens[row, :length] = own[before:]
-            previous[row, :length] = inputs.previous_BxTxK[before:]
-            runs[row, :length] = inputs.runs_BxTxK[before:]
-            earlier[row, :length] = inputs.earlier_BxTxK[before:]
-            phase[row, :length] = np.arange(start, stop) % period
+            for target, source in zip(inputs, inputs_of(own, self.vocabulary), strict=True):
+                if source is not None:
+                    target[row, :length] = source[before:]
+            inputs.phase_BxT[row, :length] = np.arange(start, stop) % self.vocabulary.period
             mask[row, :length] = 1
             if self.reader is not None and told is not None:
                 kept_A = random.random(told.shape[-1]) >= UNTOLD_SHARE
                 told[row, :length] = np.where(kept_A, self.reader.of(self.indices[chosen])[start:stop], UNTOLD)
-        return Batch(Inputs(previous, runs, earlier, phase, told), tokens, mask)
+        return Batch(inputs._replace(attributes_BxTxA=told), tokens, mask)
 
     def _varied(self, tokens_TxK: np.ndarray, about: Row, random: np.random.Generator) -> np.ndarray:
         """A stretch of a piece as one window shows it. What is not asked for draws no number."""
