@@ -185,7 +185,7 @@ class Neural:
 
         nothing = jnp.zeros(batch, jnp.int32)
         blank = jnp.full((batch, width), vocabulary.size, jnp.int32)
-        voices = vocabulary.layout == "voices"
+        recalls = vocabulary.layout in recall.LAYOUTS
         carry = (
             jnp.int32(0),
             jnp.zeros_like(given_BxTxK),
@@ -197,7 +197,7 @@ class Neural:
             nothing,
             jnp.zeros(batch, bool),
             nothing,
-            (jnp.zeros((batch, total), jnp.int32), blank, nothing) if voices else (),
+            (jnp.zeros((batch, total), jnp.int32), blank, nothing) if recalls else (),
         )
         final = jax.lax.while_loop(unfinished, write, carry)
         return final[1], final[9]

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numba
 import numpy as np
 
+LAYOUTS = frozenset({"voices", "frames"})
+"""Of vocabularies whose steps are told what followed."""
 LONGEST_MATCH = 24
 """Chords in a row of which a network is told that they agree; it counts no further."""
 HORIZON = 1024
@@ -23,35 +25,46 @@ CHORD = 2**16
 MOST = 2**30
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def _sources(kind_T: np.ndarray, kinds: int) -> tuple[np.ndarray, np.ndarray]:
+    """`sources` of steps of which equal ones are of one kind; only those are visited."""
+    length = len(kind_T)
+    source_T, match_T = np.full(length, -1, np.int64), np.zeros(length, np.int32)
+    # The weight of what agrees just before step j and just before the step for which it was last found.
+    weight_J, found_for_J = np.zeros(length + 1, np.int64), np.full(length + 1, -1, np.int64)
+    latest_of_kind, before_of_kind_T = np.full(kinds, -1, np.int64), np.full(length, -1, np.int64)
+    for now in range(length - 1):
+        added = 1 if now > 0 and kind_T[now] == kind_T[now - 1] else 1 + CHORD
+        best = CHORD - 1
+        before = latest_of_kind[kind_T[now]]
+        before_of_kind_T[now] = before
+        latest_of_kind[kind_T[now]] = now
+        while before >= 0 and before >= now - HORIZON:
+            weight = added + (weight_J[before] if found_for_J[before] == now else 0)
+            weight_J[before + 1], found_for_J[before + 1] = min(weight, MOST), now + 1
+            if weight_J[before + 1] > best:
+                best = weight_J[before + 1]
+                source_T[now + 1], match_T[now + 1] = before + 1, min(best // CHORD, LONGEST_MATCH)
+            before = before_of_kind_T[before]
+    return source_T, match_T
+
+
 def sources(tokens_TxK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`source_T`, the step that followed last time, or -1, and `match_T`, by how many chords; before each step."""
-    length, width = tokens_TxK.shape
-    source_T, match_T = np.full(length, -1, np.int64), np.zeros(length, np.int32)
-    # The weight of what agrees just before step j and just before the present one.
-    weight_J = np.zeros(length + 1, np.int64)
-    for now in range(length - 1):
-        weight = 1 + CHORD
-        if now > 0 and np.all(tokens_TxK[now] == tokens_TxK[now - 1]):
-            weight = 1
-        best = CHORD - 1
-        for before in range(now - 1, max(0, now - HORIZON) - 1, -1):
-            equal = True
-            for k in range(width):
-                equal = equal and tokens_TxK[before, k] == tokens_TxK[now, k]
-            found = min(weight_J[before] + weight, MOST) if equal else 0
-            weight_J[before + 1] = found
-            if found > best:
-                best = found
-                source_T[now + 1], match_T[now + 1] = before + 1, min(found // CHORD, LONGEST_MATCH)
-    return source_T, match_T
+    kinds: dict[bytes, int] = {}
+    kind_T = np.array([kinds.setdefault(step.tobytes(), len(kinds)) for step in tokens_TxK], np.int64)
+    return _sources(kind_T, len(kinds))
 
 
 def recalled(tokens_TxK: np.ndarray, nothing: int) -> tuple[np.ndarray, np.ndarray]:
     """`recalled_TxK`, the tokens that followed last time, or `nothing`, and `match_T`; see `sources`."""
-    source_T, match_T = sources(np.ascontiguousarray(tokens_TxK, np.int32))
-    found = np.where(source_T[:, None] >= 0, tokens_TxK[np.maximum(source_T, 0)], nothing)
-    return found.astype(np.int32), match_T
+    source_T, match_T = sources(tokens_TxK)
+    return taken(source_T, tokens_TxK[np.maximum(source_T, 0)], nothing), match_T
+
+
+def taken(source_T: np.ndarray, tokens_TxK: np.ndarray, nothing: int) -> np.ndarray:
+    """`recalled_TxK`: the tokens of each source, or `nothing` where there is none."""
+    return np.where(source_T[:, None] >= 0, tokens_TxK, nothing).astype(np.int32)
 
 
 def following(

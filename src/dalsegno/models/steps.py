@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
         earlier_BxTxK: the token that each voice held before that one; V where it held none, and once a run is longest.
         phase_BxT: step modulo the vocabulary's period.
         attributes_BxTxA: what is told of the step, see `dalsegno.models.attributes`; None where nothing is.
-        recalled_BxTxK: the tokens that followed last time, V where nothing did; None for other layouts than voices.
+        recalled_BxTxK: the tokens that followed last time, V where nothing did; None but in `recall.LAYOUTS`.
         match_BxT: by how many chords in a row that place agrees with this one; None likewise.
     """
 
@@ -54,16 +54,24 @@ class Inputs(NamedTuple):
 def blank(batch: int, length: int, vocabulary: Vocabulary) -> Inputs:
     """Inputs of zeros, to be filled; without attributes."""
     shape, wide = (batch, length), (batch, length, vocabulary.width)
-    voices = vocabulary.layout == "voices"
-    previous, runs, earlier, recalled = (np.zeros(wide, np.int32) for _ in range(4))
-    phase, match = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    return Inputs(
-        previous, runs, earlier, phase, recalled_BxTxK=recalled if voices else None, match_BxT=match if voices else None
-    )
+    previous, runs, earlier = (np.zeros(wide, np.int32) for _ in range(3))
+    inputs = Inputs(previous, runs, earlier, np.zeros(shape, np.int32))
+    if vocabulary.layout not in recall.LAYOUTS:
+        return inputs
+    return inputs._replace(recalled_BxTxK=np.zeros(wide, np.int32), match_BxT=np.zeros(shape, np.int32))
 
 
 def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
     """The inputs of every step of one piece (no B axis)."""
+    inputs = recent(tokens_TxK, vocabulary)
+    if vocabulary.layout not in recall.LAYOUTS:
+        return inputs
+    recalled, match = recall.recalled(tokens_TxK, vocabulary.size)
+    return inputs._replace(recalled_BxTxK=recalled, match_BxT=match)
+
+
+def recent(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
+    """The same but for what is recalled: what the last `LONGEST_RUN` steps tell."""
     steps, width = tokens_TxK.shape
     previous = np.full((steps, width), vocabulary.size, np.int32)
     previous[1:] = tokens_TxK[:-1]
@@ -76,11 +84,7 @@ def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
     earlier = np.full((steps, width), vocabulary.size, np.int32)
     known = (since > 0) & (index - since + 1 < LONGEST_RUN)
     earlier[1:] = np.where(known, np.take_along_axis(tokens_TxK, np.maximum(since - 1, 0), 0), vocabulary.size)[:-1]
-    phase = np.arange(steps, dtype=np.int32) % vocabulary.period
-    if vocabulary.layout != "voices":
-        return Inputs(previous, runs, earlier, phase)
-    recalled, match = recall.recalled(tokens_TxK, vocabulary.size)
-    return Inputs(previous, runs, earlier, phase, None, recalled, match)
+    return Inputs(previous, runs, earlier, np.arange(steps, dtype=np.int32) % vocabulary.period)
 
 
 def following(inputs: Inputs, tokens___xK: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from dalsegno.models.attributes import UNTOLD, UNTOLD_SHARE, Attribute, Reader
-from dalsegno.models.steps import LONGEST_RUN, Inputs, blank, inputs_of
+from dalsegno.models.recall import sources, taken
+from dalsegno.models.steps import LONGEST_RUN, Inputs, blank, recent
 from dalsegno.representations.base import Packed, Row, Vocabulary
 from dalsegno.training.options import Augmentation
+
+CACHED_PIECES = 1024
+"""Of which it is remembered what their steps recall; others are gone through anew."""
 
 
 class Batch(NamedTuple):
@@ -91,6 +96,8 @@ class Windows:
         steps = np.array([packed.rows[i].steps for i in self.indices], np.float64)
         self.chances = steps / steps.sum()
         self.batch_size, self.window, self.augmentation, self.seed = batch_size, window, augmentation, seed
+        # A window's steps recall those of the whole piece, which is the same in every epoch and in every key.
+        self._sources = lru_cache(maxsize=CACHED_PIECES)(lambda index: sources(packed.piece(index)))
 
     def batch(self, step: int) -> Batch:
         """The batch of optimizer step `step`."""
@@ -105,15 +112,23 @@ class Windows:
             half = self.window // 2
             start = int(np.clip(random.integers(-half, len(piece) - half + 1), 0, max(0, len(piece) - self.window)))
             stop = min(start + self.window, len(piece))
-            # How long a token has been held, and what was held before it, is remembered up to the longest run; what
-            # voices sang before, from the beginning on.
-            before, length = start if self.vocabulary.layout == "voices" else min(start, LONGEST_RUN), stop - start
-            own = self._varied(piece[start - before : stop], about, random)
-            tokens[row, :length] = own[before:]
-            for target, source in zip(inputs, inputs_of(own, self.vocabulary), strict=True):
-                if source is not None:
-                    target[row, :length] = source[before:]
+            # How long a token has been held, and what was held before it, is remembered up to the longest run.
+            before, length = min(start, LONGEST_RUN), stop - start
+            stretch = np.arange(start - before, stop)
+            if inputs.match_BxT is not None:
+                # What is recalled lies anywhere before, and is varied as the window is.
+                source_T, match_T = (told_T[start:stop] for told_T in self._sources(self.indices[chosen]))
+                stretch = np.concatenate([stretch, np.maximum(source_T, 0)])
+            varied = self._varied(piece[stretch], about, random)
+            own = recent(varied[: before + length], self.vocabulary)
+            tokens[row, :length] = varied[before : before + length]
+            inputs.previous_BxTxK[row, :length] = own.previous_BxTxK[before:]
+            inputs.runs_BxTxK[row, :length] = own.runs_BxTxK[before:]
+            inputs.earlier_BxTxK[row, :length] = own.earlier_BxTxK[before:]
             inputs.phase_BxT[row, :length] = np.arange(start, stop) % self.vocabulary.period
+            if inputs.match_BxT is not None:
+                inputs.recalled_BxTxK[row, :length] = taken(source_T, varied[before + length :], self.vocabulary.size)
+                inputs.match_BxT[row, :length] = match_T
             mask[row, :length] = 1
             if self.reader is not None and told is not None:
                 kept_A = random.random(told.shape[-1]) >= UNTOLD_SHARE
