@@ -65,6 +65,17 @@ class Layer(nnx.Module):
         raise NotImplementedError
 
 
+def _spread(layer: Layer, x_TxBxD: jax.Array) -> jax.Array:
+    """`h_TxBxD` of a layer, the rows spread over the devices."""
+    graph, params = nnx.split(layer)
+
+    def run(x_TxBxD: jax.Array, params: Any) -> jax.Array:
+        own: Layer = nnx.merge(graph, params)
+        return own.run(own.gates(x_TxBxD))
+
+    return steps.per_device(run, x_TxBxD, axis=1, whole=params)
+
+
 class Stack(nnx.Module):
     """Layers one over the other, with dropout before, between and after them."""
 
@@ -78,7 +89,7 @@ class Stack(nnx.Module):
         keys = [None] * number if key is None else list(jax.random.split(key, number))
         x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), self.dropout, keys[0])
         for layer, layer_key in zip(self.layers, keys[1:], strict=True):
-            x = steps.dropout(layer.run(layer.gates(x)), self.dropout, layer_key)
+            x = steps.dropout(_spread(layer, x), self.dropout, layer_key)
         return jnp.swapaxes(x, 0, 1)
 
     def start(self, batch: int) -> Any:
