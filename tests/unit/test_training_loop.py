@@ -195,13 +195,15 @@ def test_inputs_of_a_window_are_those_of_the_whole_piece(tmp_path):
         inputs = inputs_of(piece, data.vocabulary)
         for start in range(max(1, len(piece) - 23)):
             part = slice(start, start + 24)
-            stretches.setdefault(piece[part].astype(np.int32).tobytes(), []).append([own[part] for own in inputs[:4]])
+            stretches.setdefault(piece[part].astype(np.int32).tobytes(), []).append(
+                [own[part] for own in inputs if own is not None]
+            )
     for step in range(20):
         batch = windows.batch(step)
         for row, mask in enumerate(batch.mask_BxT):
             length = int(mask.sum())
             possible = stretches[batch.tokens_BxTxK[row, :length].tobytes()]
-            own = [part[row, :length] for part in batch.inputs[:4]]
+            own = [part[row, :length] for part in batch.inputs if part is not None]
             assert any(all(map(np.array_equal, own, other)) for other in possible)
 
 

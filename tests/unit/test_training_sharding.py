@@ -164,7 +164,7 @@ from flax import nnx
 from dalsegno.models import {family}, recurrent
 from dalsegno.training.sharding import Layout
 layout = Layout(devices.Machine(), 4)
-graph, params = nnx.split(recurrent.Stack([{family}.Layer(8, nnx.Rngs(0)) for _ in range(2)], 0.0))
+graph, params = nnx.split(recurrent.Stack([{family}.Layer(8, nnx.Rngs(0)) for _ in range(2)], recurrent.Config(dropout=0)))
 gradient = jax.jit(jax.grad(lambda params, x: nnx.merge(graph, params)(x, None).sum()))
 with layout.used():
     x = layout.place_rows(np.ones((4, 6, 8), np.float32))

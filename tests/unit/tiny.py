@@ -140,15 +140,15 @@ def event_pieces(number: int, seed: int = 0) -> list[np.ndarray]:
     return pieces
 
 
-def packed(folder: Path, kind: str) -> Packed:
-    """Eight training, three validation and three test pieces; `kind` is one of `KINDS`."""
+def packed(folder: Path, kind: str, train: int = 8) -> Packed:
+    """`train` training, three validation and three test pieces; `kind` is one of `KINDS`."""
     vocabulary, grammar, make = {
         "voices": (VOICES, voice_grammar(), voice_pieces),
         "events": (EVENTS, event_grammar(), event_pieces),
         "frames": (FRAMES, frame_grammar(), frame_pieces),
     }[kind]
-    pieces = make(14)
-    splits = ["train"] * 8 + ["valid"] * 3 + ["test"] * 3
+    pieces = make(train + 6)
+    splits = ["train"] * train + ["valid"] * 3 + ["test"] * 3
     low, high = (-1, 1) if kind == "voices" else (0, 0)
     rows = [
         Row(f"piece{i}", split, True, len(piece), 0, 1.0, low, high, f"piece{i}")

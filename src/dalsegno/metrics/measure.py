@@ -70,7 +70,9 @@ def measure(
         if isinstance(metric, PieceMetric):
             rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
         elif isinstance(metric, SetMetric):
-            rows.append(identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed), split="test"))
+            rows.append(
+                identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed, resamples), split="test")
+            )
         else:
             estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
@@ -113,15 +115,21 @@ def distance_estimate(
     metric: HistogramDistance, pieces: Sequence[Notes], held_out: Sequence[Notes], resamples: int, seed: int
 ) -> bootstrap.Estimate:
     """Distance between the summed histograms; the interval is over the pieces, with the held-out music fixed."""
-    counts = metric.counts(pieces)
-    counts = counts[counts.sum(axis=1) > 0]
-    reference = metric.counts(held_out).sum(axis=0)
-    n = len(counts)
-    if n == 0:
-        return bootstrap.Estimate(np.nan, np.nan, np.nan, 0)
-    value = metric.distances(counts.sum(axis=0, keepdims=True), reference)[0]
-    replicates = metric.distances(bootstrap.draws(n, resamples, seed) @ counts, reference)
-    return bootstrap.recentred(float(value), replicates, n)
+    return summed_distance(metric, metric.counts(pieces), metric.counts(held_out).sum(axis=0), resamples, seed)
+
+
+def summed_distance(
+    metric: HistogramDistance, counts_NxB: np.ndarray, reference_B: np.ndarray, resamples: int, seed: int
+) -> bootstrap.Estimate:
+    """The same of the histograms of pieces; those without counts are left out."""
+    counts = counts_NxB[counts_NxB.sum(axis=1) > 0]
+    n, total = len(counts), counts.sum(axis=0)
+    value = float(metric.distances(total[None], reference_B)[0])
+    if n < 3:
+        return bootstrap.Estimate(value, np.nan, np.nan, n)
+    without = np.array([total - counts[rows].sum(axis=0) for rows in bootstrap.left_out(n)])
+    ends = bootstrap.of_set(value, metric.distances(without, reference_B), seed, resamples)
+    return bootstrap.Estimate(value, *ends, n)
 
 
 def histogram(metric: HistogramDistance, sets: Mapping[str, Sequence[Notes]]) -> dict[str, Any]:

@@ -12,13 +12,11 @@ from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
-from scipy.special import stdtrit
 
-from dalsegno.metrics import densities
+from dalsegno.metrics import bootstrap, densities
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
 
 UNDEFINED = "undefined: these pieces differ in too little"
-GROUPS = 100
 NULL_HALVES = 20
 
 Comparison = Callable[[np.ndarray], float]
@@ -37,7 +35,7 @@ class SetMetric:
         space: what points are: symbolic features, or embeddings of the study's encoder (`dalsegno.embedding`).
         lowest, highest: the numbers' range, at which intervals are cut.
         draws: sets that are drawn for the band of a control.
-        jackknife: whether the interval of a set of samples is taken; it costs as many evaluations as pieces.
+        jackknife: whether the interval of a set of samples is taken; it costs twice as many evaluations as pieces.
         halves: whether the same number between two halves of the reference is noted beside each value.
     """
 
@@ -67,12 +65,14 @@ class SetMetric:
             return f"undefined: {reference} held-out pieces, needs {reference_floor}"
         return ""
 
-    def estimate(self, own_NxD: np.ndarray, reference_MxD: np.ndarray, seed: int = 0) -> Estimate:
-        """The number of a set with its interval over pieces, the reference fixed.
-
-        By the jackknife over at most `GROUPS` groups (Efron and Tibshirani, 1993, chapter 11): the bootstrap would lay
-        a piece beside its twin, and what counts neighbours breaks.
-        """
+    def estimate(
+        self,
+        own_NxD: np.ndarray,
+        reference_MxD: np.ndarray,
+        seed: int = 0,
+        resamples: int = bootstrap.RESAMPLES,
+    ) -> Estimate:
+        """The number of a set with its interval over pieces, the reference fixed."""
         n = len(own_NxD)
         if reason := self.refused(n, *reference_MxD.shape):
             return Estimate(np.nan, np.nan, np.nan, n, reason)
@@ -81,14 +81,11 @@ class SetMetric:
         if np.isnan(value):
             return Estimate(np.nan, np.nan, np.nan, n, UNDEFINED)
         low = high = np.nan
-        groups = np.array_split(np.arange(n), min(n, GROUPS))
-        if self.jackknife and n > self.floors(own_NxD.shape[1])[0] and n > 2:
-            left = np.array([compare(np.delete(own_NxD, group, axis=0)) for group in groups])
-            g = len(left)
-            error = np.sqrt((g - 1) / g * ((left - left.mean()) ** 2).sum())
-            reach = stdtrit(g - 1, (1 + LEVEL) / 2) * error
-            low, high = max(value - reach, self.lowest), min(value + reach, self.highest)
-        return Estimate(value, float(low), float(high), n, self._null(reference_MxD, seed) if self.halves else "")
+        left_out = bootstrap.left_out(n)
+        if self.jackknife and n - max(map(len, left_out)) >= self.floors(own_NxD.shape[1])[0]:
+            left = np.array([compare(np.delete(own_NxD, rows, axis=0)) for rows in left_out])
+            low, high = bootstrap.of_set(value, left, seed, resamples, self.lowest, self.highest)
+        return Estimate(value, low, high, n, self._null(reference_MxD, seed) if self.halves else "")
 
     def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
         """Mean over sets of `count` pieces drawn without replacement, and the central 95 % of them."""

@@ -76,7 +76,8 @@ class Key:
     def hear(self, inputs: steps.Inputs) -> steps.Inputs:
         """Inputs of a step in this key."""
         previous, earlier = self.enter(inputs.previous_BxTxK), self.enter(inputs.earlier_BxTxK)
-        return inputs._replace(previous_BxTxK=previous, earlier_BxTxK=earlier)
+        recalled = None if inputs.recalled_BxTxK is None else self.enter(inputs.recalled_BxTxK)
+        return inputs._replace(previous_BxTxK=previous, earlier_BxTxK=earlier, recalled_BxTxK=recalled)
 
     def leave(self, logits___xV: jax.Array) -> jax.Array:
         """`logp___xV` of the tokens as they were before."""
@@ -112,7 +113,7 @@ class Mixture(steps.StepModel):
     def heads(self) -> list[Callable[..., jax.Array]]:
         return [partial(self._head, k) for k in range(self.width)]
 
-    def _head(self, k: int, trunks: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+    def _head(self, k: int, trunks: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array, _: None = None) -> jax.Array:
         logps = [
             key.leave(member.heads[k](trunk, key.hear(inputs), key.enter(tokens_BxTxK)))
             for (member, key), trunk in zip(self.parts, trunks, strict=True)

@@ -85,8 +85,8 @@ class Layer(recurrent.Layer):
         super().__init__(features, 3, jnp.zeros(3 * features).at[:features].set(1.0), rngs)
         self.within = nnx.Param(jnp.zeros(features))
 
-    def run(self, gates_TxBxG: jax.Array) -> jax.Array:
-        return recur(gates_TxBxG, self.recurrent[...], self.within[...])
+    def run(self, gates_TxBxG: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
+        return recur(gates_TxBxG, recurrent_DxG, self.within[...])
 
     def start(self, batch: int) -> jax.Array:
         return jnp.zeros((batch, len(self.within[...])))

@@ -86,8 +86,8 @@ class Layer(recurrent.Layer):
         # Forget gates begin open (Jozefowicz et al. 2015).
         super().__init__(features, 4, jnp.zeros(4 * features).at[features : 2 * features].set(1.0), rngs)
 
-    def run(self, gates_TxBxG: jax.Array) -> jax.Array:
-        return recur(gates_TxBxG, self.recurrent[...])
+    def run(self, gates_TxBxG: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
+        return recur(gates_TxBxG, recurrent_DxG)
 
     def start(self, batch: int) -> jax.Array:
         return jnp.zeros((2, batch, len(self.recurrent[...])))

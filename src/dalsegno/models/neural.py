@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from dalsegno.models import filters, steps
+from dalsegno.models import filters, recall, steps
 from dalsegno.models.attributes import Attribute, wished
 from dalsegno.models.base import FREE, Arrays, Request
 from dalsegno.representations import batching
@@ -104,13 +104,7 @@ class Neural:
         return result
 
     def _inputs(self, pieces: Sequence[np.ndarray], batch: batching.Batch) -> steps.Inputs:
-        shape = (batch.rows, batch.length)
-        inputs = steps.Inputs(
-            np.zeros((*shape, self.vocabulary.width), np.int32),
-            np.zeros((*shape, self.vocabulary.width), np.int32),
-            np.zeros((*shape, self.vocabulary.width), np.int32),
-            np.zeros(shape, np.int32),
-        )
+        inputs = steps.blank(batch.rows, batch.length, self.vocabulary)
         for row, piece in enumerate(pieces):
             for target, source in zip(inputs, steps.inputs_of(piece, self.vocabulary), strict=True):
                 if source is not None:
@@ -155,13 +149,14 @@ class Neural:
         batch, total, width = given_BxTxK.shape
 
         def unfinished(carry: tuple[Any, ...]) -> jax.Array:
-            t, _, _, _, _, _, _, _, done_B, _ = carry
+            t, done_B = carry[0], carry[8]
             return (t < total) & ~jnp.all(done_B)
 
         def write(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-            t, buffer, state, previous, runs, earlier, automaton_B, bars_B, done_B, ends_B = carry
+            t, buffer, state, previous, runs, earlier, automaton_B, bars_B, done_B, ends_B, memory = carry
+            weight, *recalled = memory or (None, None, None)
             told = None if attributes_BxTxA is None else attributes_BxTxA[:, t]
-            inputs = steps.Inputs(previous, runs, earlier, jnp.full(batch, t % vocabulary.period), told)
+            inputs = steps.Inputs(previous, runs, earlier, jnp.full(batch, t % vocabulary.period), told, *recalled)
             state, trunk = model.advance(state, model.embedding(inputs))
             given_BxK = jax.lax.dynamic_index_in_dim(given_BxTxK, t, axis=1, keepdims=False)
             step_key = jax.random.fold_in(key, t)
@@ -184,20 +179,25 @@ class Neural:
                 done_B = done_B | jnp.any(tokens == vocabulary.eos, axis=-1)
             buffer = jax.lax.dynamic_update_index_in_dim(buffer, tokens, t, axis=1)
             runs, earlier = steps.following(inputs, tokens, vocabulary.size)
-            return t + 1, buffer, state, tokens, runs, earlier, automaton_B, bars_B, done_B, ends_B
+            if weight is not None:
+                memory = recall.following(weight, buffer, t, vocabulary.size)
+            return t + 1, buffer, state, tokens, runs, earlier, automaton_B, bars_B, done_B, ends_B, memory
 
         nothing = jnp.zeros(batch, jnp.int32)
+        blank = jnp.full((batch, width), vocabulary.size, jnp.int32)
+        recalls = vocabulary.layout in recall.LAYOUTS
         carry = (
             jnp.int32(0),
             jnp.zeros_like(given_BxTxK),
             model.start(batch),
-            jnp.full((batch, width), vocabulary.size, jnp.int32),
+            blank,
             jnp.zeros((batch, width), jnp.int32),
-            jnp.full((batch, width), vocabulary.size, jnp.int32),
+            blank,
             jnp.full(batch, start),
             nothing,
             jnp.zeros(batch, bool),
             nothing,
+            (jnp.zeros((batch, total), jnp.int32), blank, nothing) if recalls else (),
         )
         final = jax.lax.while_loop(unfinished, write, carry)
         return final[1], final[9]

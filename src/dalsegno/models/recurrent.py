@@ -15,16 +15,29 @@ from pydantic import Field, model_validator
 
 from dalsegno.models import steps
 from dalsegno.models.attributes import Conditioned
+from dalsegno.models.base import FamilyConfig
 from dalsegno.representations.base import Vocabulary
 
 
-class Config(Conditioned):
+class Dropouts(FamilyConfig):
+    """What a stack of recurrent layers forgets in training, so that it does not learn the pieces by heart."""
+
+    dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and after each layer")
+    locked: bool = Field(
+        False, description="dropout spares the same cells at every step of a window (Gal and Ghahramani 2016)"
+    )
+    weight_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of the weights from step to step dropped for a batch (Merity et al. 2018)"
+    )
+
+
+class Config(Dropouts, Conditioned):
     """Sizes of a stack of recurrent layers."""
 
     features: int = Field(256, ge=1, description="cells a layer, and width of the embedding")
     layers: int = Field(2, ge=1, description="recurrent layers")
     hidden: int = Field(128, ge=1, description="width of a head's hidden layer")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and after each layer")
+    head_dropout: float = Field(0.0, ge=0, lt=1, description="share of a head's hidden layer dropped")
     tied: bool = Field(False, description="output weights are those of the embedding; needs hidden equal to features")
 
     @model_validator(mode="after")
@@ -52,8 +65,8 @@ class Layer(nnx.Module):
         """`gates___xG`: what a step's input adds to the gates."""
         return steps.project(x___xD, self.inward[...]) + self.bias[...]
 
-    def run(self, gates_TxBxG: jax.Array) -> jax.Array:
-        """`h_TxBxD` of whole windows, from a state of zeros."""
+    def run(self, gates_TxBxG: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
+        """`h_TxBxD` of whole windows, from a state of zeros, by the recurrent weights or what dropout left of them."""
         raise NotImplementedError
 
     def start(self, batch: int) -> jax.Array:
@@ -65,31 +78,33 @@ class Layer(nnx.Module):
         raise NotImplementedError
 
 
-def _spread(layer: Layer, x_TxBxD: jax.Array) -> jax.Array:
+def _spread(layer: Layer, x_TxBxD: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
     """`h_TxBxD` of a layer, the rows spread over the devices."""
     graph, params = nnx.split(layer)
 
-    def run(x_TxBxD: jax.Array, params: Any) -> jax.Array:
-        own: Layer = nnx.merge(graph, params)
-        return own.run(own.gates(x_TxBxD))
+    def run(x_TxBxD: jax.Array, whole: tuple[Any, jax.Array]) -> jax.Array:
+        own: Layer = nnx.merge(graph, whole[0])
+        return own.run(own.gates(x_TxBxD), whole[1])
 
-    return steps.per_device(run, x_TxBxD, axis=1, whole=params)
+    return steps.per_device(run, x_TxBxD, axis=1, whole=(params, recurrent_DxG))
 
 
 class Stack(nnx.Module):
     """Layers one over the other, with dropout before, between and after them."""
 
-    def __init__(self, layers: Iterable[Layer], dropout: float) -> None:
+    def __init__(self, layers: Iterable[Layer], dropouts: Dropouts) -> None:
         self.layers = nnx.List(layers)
-        self.dropout = dropout
+        self.dropouts = dropouts
 
     def __call__(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
         """`h_BxTxD` of the last layer over whole windows."""
-        number = len(self.layers) + 1
-        keys = [None] * number if key is None else list(jax.random.split(key, number))
-        x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), self.dropout, keys[0])
-        for layer, layer_key in zip(self.layers, keys[1:], strict=True):
-            x = steps.dropout(_spread(layer, x), self.dropout, layer_key)
+        number = 2 * len(self.layers) + 1
+        keys = iter([None] * number if key is None else jax.random.split(key, number))
+        rate, along = self.dropouts.dropout, 0 if self.dropouts.locked else None
+        x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), rate, next(keys), along)
+        for layer in self.layers:
+            recurrent = steps.dropout(layer.recurrent[...], self.dropouts.weight_dropout, next(keys))
+            x = steps.dropout(_spread(layer, x, recurrent), rate, next(keys), along)
         return jnp.swapaxes(x, 0, 1)
 
     def start(self, batch: int) -> Any:
@@ -110,8 +125,10 @@ class Network(steps.StepModel):
     """A stack between the embedding and the heads; see `dalsegno.models.steps.StepModel`."""
 
     def __init__(self, config: Config, vocabulary: Vocabulary, layers: Iterable[Layer], rngs: nnx.Rngs) -> None:
-        super().__init__(vocabulary, config.features, config.hidden, rngs, config.tied, config.told)
-        self.stack = Stack(layers, config.dropout)
+        super().__init__(
+            vocabulary, config.features, config.hidden, rngs, config.tied, config.told, config.head_dropout
+        )
+        self.stack = Stack(layers, config)
 
     def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
         return self.stack(x_BxTxD, key)

@@ -2,7 +2,8 @@
 
 At step t a trunk sees the tokens of step t - 1 and the metrical phase; of voices also how long each has held its token,
 by which interval it came to it, and the intervals between voices. K heads write the step one token after the other;
-head k sees the trunk, the tokens before k and, for voices, intervals, which hold in every transposition.
+head k sees the trunk, the tokens before k and, for voices, intervals, which hold in every transposition, and how the
+music went on when it was last as it is now (`dalsegno.models.recall`).
 
 Legend of shape suffixes: B sequences, T steps, K tokens a step, V vocabulary, D trunk features, H head features.
 Functions with the suffix `___` accept any leading axes.
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from dalsegno.models import recall
+from dalsegno.models.recall import LONGEST_MATCH
 from dalsegno.representations.base import Vocabulary
 
 LONGEST_RUN = 16
@@ -35,6 +38,8 @@ class Inputs(NamedTuple):
         earlier_BxTxK: the token that each voice held before that one; V where it held none, and once a run is longest.
         phase_BxT: step modulo the vocabulary's period.
         attributes_BxTxA: what is told of the step, see `dalsegno.models.attributes`; None where nothing is.
+        recalled_BxTxK: the tokens that followed last time, V where nothing did; None but in `recall.LAYOUTS`.
+        match_BxT: by how many chords in a row that place agrees with this one; None likewise.
     """
 
     previous_BxTxK: Any
@@ -42,10 +47,31 @@ class Inputs(NamedTuple):
     earlier_BxTxK: Any
     phase_BxT: Any
     attributes_BxTxA: Any = None
+    recalled_BxTxK: Any = None
+    match_BxT: Any = None
+
+
+def blank(batch: int, length: int, vocabulary: Vocabulary) -> Inputs:
+    """Inputs of zeros, to be filled; without attributes."""
+    shape, wide = (batch, length), (batch, length, vocabulary.width)
+    previous, runs, earlier = (np.zeros(wide, np.int32) for _ in range(3))
+    inputs = Inputs(previous, runs, earlier, np.zeros(shape, np.int32))
+    if vocabulary.layout not in recall.LAYOUTS:
+        return inputs
+    return inputs._replace(recalled_BxTxK=np.zeros(wide, np.int32), match_BxT=np.zeros(shape, np.int32))
 
 
 def inputs_of(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
     """The inputs of every step of one piece (no B axis)."""
+    inputs = recent(tokens_TxK, vocabulary)
+    if vocabulary.layout not in recall.LAYOUTS:
+        return inputs
+    recalled, match = recall.recalled(tokens_TxK, vocabulary.size)
+    return inputs._replace(recalled_BxTxK=recalled, match_BxT=match)
+
+
+def recent(tokens_TxK: np.ndarray, vocabulary: Vocabulary) -> Inputs:
+    """The same but for what is recalled: what the last `LONGEST_RUN` steps tell."""
     steps, width = tokens_TxK.shape
     previous = np.full((steps, width), vocabulary.size, np.int32)
     previous[1:] = tokens_TxK[:-1]
@@ -158,13 +184,21 @@ def per_device(function: Callable[..., jax.Array], *arrays: jax.Array, axis: int
     return jax.shard_map(function, mesh=mesh, in_specs=within, out_specs=rows, check_vma=False)(*given)
 
 
-def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key."""
+def dropout(x: jax.Array, rate: float, key: jax.Array | None, along: int | None = None) -> jax.Array:
+    """Zero a share `rate` of the entries, to the nearest 1/256, and rescale; the identity without a key.
+
+    Args:
+        x: of any shape.
+        rate: 0 to 1.
+        key: of the draw.
+        along: an axis along which one draw holds, such as that of time (Gal and Ghahramani 2016).
+    """
     dropped = round(rate * 256)
     if key is None or dropped == 0:
         return x
     # One random byte an entry: random bits are a visible share of a small model's training step.
-    keep = jax.random.bits(key, x.shape, jnp.uint8) >= dropped
+    shape = [1 if axis == along else length for axis, length in enumerate(x.shape)]
+    keep = jax.random.bits(key, shape, jnp.uint8) >= dropped
     return jnp.where(keep, x * (256 / (256 - dropped)), 0)
 
 
@@ -264,6 +298,7 @@ class Head(nnx.Module):
         hidden: H, width of the hidden layer.
         rngs: for the initial values.
         tied: the embedding table that stands in for the output weights, (V + 1)xH (Press and Wolf 2017).
+        dropped: share of the hidden layer dropped in training.
     """
 
     def __init__(
@@ -274,9 +309,10 @@ class Head(nnx.Module):
         hidden: int,
         rngs: nnx.Rngs,
         tied: nnx.Param[jax.Array] | None = None,
+        dropped: float = 0.0,
     ) -> None:
         size = vocabulary.size
-        self.tied = tied
+        self.tied, self.dropped = tied, dropped
         # So that they begin as large as weights of their own.
         self.tied_scale = 0.5 * (vocabulary.width / hidden) ** 0.5
         self.k = k
@@ -293,9 +329,18 @@ class Head(nnx.Module):
         self.tokens = nnx.List([table(rngs, size, hidden, 0.3) for _ in range(k)])
         self.motions = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
         self.chords = nnx.List([table(rngs, 2 * size, hidden, 0.3) for _ in range(k)])
+        recalls = vocabulary.layout == "voices"
+        self.recalled = table(rngs, 2 * size + 1, hidden, 0.3) if recalls else None
+        # By whether the voices before this one went on as they did last time, and by how long the music has.
+        rows = LONGEST_MATCH + 1
+        self.match = table(rngs, 2 * rows, hidden, 0.3) if recalls else None
+        trusting = np.concatenate([np.zeros(rows), np.minimum(np.arange(rows), 8) / 2])
+        self.trust = nnx.Param(jnp.asarray(trusting, jnp.float32)) if recalls else None
 
-    def __call__(self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
-        """`logits_BxTxV` of token k; of the step's own tokens only those before k are read."""
+    def __call__(
+        self, trunk_BxTxD: jax.Array, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None = None
+    ) -> jax.Array:
+        """`logits_BxTxV` of token k; of the step's own tokens only those before k are read. Dropout only with a key."""
         x = project(trunk_BxTxD, self.trunk[...]) + self.bias[...]
         own = inputs.previous_BxTxK[..., self.k]
         rows: list[tuple[nnx.Param[jax.Array], jax.Array]] = []
@@ -310,13 +355,28 @@ class Head(nnx.Module):
             rows.append((self.tokens[j], token))
             rows.append((self.motions[j], token - inputs.previous_BxTxK[..., j] + self.size))
             rows.append((self.chords[j], token - own + self.size))
+        agreement = self._agreement(inputs, tokens_BxTxK)
+        if self.recalled is not None and self.match is not None:
+            recalled = inputs.recalled_BxTxK[..., self.k]
+            rows.append((self.recalled, jnp.where(recalled < self.size, recalled - own + self.size, 2 * self.size)))
+            rows.append((self.match, agreement))
         if rows:
             x += lookup([table[...] for table, _ in rows], [ids for _, ids in rows])
-        x = jax.nn.relu(x)
+        x = dropout(jax.nn.relu(x), self.dropped, key)
         logits = project(x, self._output()) + self.offset[...]
         if self.relative is not None:
             logits += shifted(project(x, self.relative[...]), own)
+        if self.trust is not None:
+            again = jnp.arange(self.size) == inputs.recalled_BxTxK[..., self.k, None]
+            logits += jnp.where(again, self.trust[...][agreement][..., None], 0)
         return logits
+
+    def _agreement(self, inputs: Inputs, tokens_BxTxK: jax.Array) -> Any:
+        """`row_BxT` of the tables of what is recalled; None where nothing is."""
+        if inputs.match_BxT is None:
+            return None
+        agrees = jnp.all(tokens_BxTxK[..., : self.k] == inputs.recalled_BxTxK[..., : self.k], axis=-1)
+        return jnp.where(agrees, inputs.match_BxT + LONGEST_MATCH + 1, inputs.match_BxT)
 
     def _output(self) -> jax.Array:
         """`weights_HxV`."""
@@ -336,6 +396,7 @@ class StepModel(nnx.Module):
         rngs: for the initial values.
         tied: whether each token's output weights are those of its embedding.
         told: number of values of each attribute that the model is told.
+        dropped: share of the heads' hidden layers dropped in training.
     """
 
     def __init__(
@@ -346,10 +407,13 @@ class StepModel(nnx.Module):
         rngs: nnx.Rngs,
         tied: bool = False,
         told: Sequence[int] = (),
+        dropped: float = 0.0,
     ) -> None:
         self.embedding = Embedding(vocabulary, features, rngs, told)
         tables = self.embedding.tokens if tied else [None] * vocabulary.width
-        self.heads = nnx.List([Head(k, vocabulary, features, hidden, rngs, table) for k, table in enumerate(tables)])
+        self.heads = nnx.List(
+            [Head(k, vocabulary, features, hidden, rngs, table, dropped) for k, table in enumerate(tables)]
+        )
 
     def trunk(self, x_BxTxD: jax.Array, key: jax.Array | None) -> jax.Array:
         """`trunk_BxTxD` of whole windows; step t sees steps up to t. Dropout only with a key."""
@@ -397,9 +461,11 @@ class StepModel(nnx.Module):
         return self._losses(inputs, tokens_BxTxK, key, smoothing)
 
     def _losses(self, inputs: Inputs, tokens_BxTxK: jax.Array, key: jax.Array | None, smoothing: float) -> jax.Array:
-        trunk = self.trunk(self.embedding(inputs), key)
+        number = len(self.heads) + 1
+        keys = [None] * number if key is None else list(jax.random.split(key, number))
+        trunk = self.trunk(self.embedding(inputs), keys[0])
         each = [
-            cross_entropy(head(trunk, inputs, tokens_BxTxK), tokens_BxTxK[..., k], smoothing)
-            for k, head in enumerate(self.heads)
+            cross_entropy(head(trunk, inputs, tokens_BxTxK, head_key), tokens_BxTxK[..., k], smoothing)
+            for k, (head, head_key) in enumerate(zip(self.heads, keys[1:], strict=True))
         ]
         return jnp.stack(each, axis=-1)

@@ -42,6 +42,7 @@ class Config(Conditioned):
     span: int = Field(128, ge=1, description="steps that attention reaches back, the present one included")
     hidden: int = Field(128, ge=1, description="width of an output head's hidden layer")
     dropout: float = Field(0.1, ge=0, lt=1, description="share dropped after the embedding and in each residual branch")
+    head_dropout: float = Field(0.0, ge=0, lt=1, description="share of a head's hidden layer dropped")
     positions: Literal["rotary", "relative"] = Field(
         "rotary", description="how attention knows distances; relative learns a vector for each, head and layer"
     )
@@ -168,7 +169,9 @@ class Network(steps.StepModel):
     """See `dalsegno.models.steps.StepModel`."""
 
     def __init__(self, config: Config, vocabulary: Vocabulary, rngs: nnx.Rngs) -> None:
-        super().__init__(vocabulary, config.features, config.hidden, rngs, config.tied, config.told)
+        super().__init__(
+            vocabulary, config.features, config.hidden, rngs, config.tied, config.told, config.head_dropout
+        )
         self.config = config
         self.channels = config.features // config.attention_heads
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from dalsegno.models.attributes import UNTOLD, UNTOLD_SHARE, Attribute, Reader
-from dalsegno.models.steps import LONGEST_RUN, Inputs, inputs_of
+from dalsegno.models.recall import sources, taken
+from dalsegno.models.steps import LONGEST_RUN, Inputs, blank, recent
 from dalsegno.representations.base import Packed, Row, Vocabulary
 from dalsegno.training.options import Augmentation
+
+CACHED_PIECES = 1024
+"""Of which it is remembered what their steps recall; others are gone through anew."""
 
 
 class Batch(NamedTuple):
@@ -91,17 +96,15 @@ class Windows:
         steps = np.array([packed.rows[i].steps for i in self.indices], np.float64)
         self.chances = steps / steps.sum()
         self.batch_size, self.window, self.augmentation, self.seed = batch_size, window, augmentation, seed
+        # A window's steps recall those of the whole piece, which is the same in every epoch and in every key.
+        self._sources = lru_cache(maxsize=CACHED_PIECES)(lambda index: sources(packed.piece(index)))
 
     def batch(self, step: int) -> Batch:
         """The batch of optimizer step `step`."""
         random = np.random.default_rng([self.seed, step])
         shape = (self.batch_size, self.window)
-        width, period = self.vocabulary.width, self.vocabulary.period
-        tokens = np.zeros((*shape, width), np.int32)
-        previous = np.zeros((*shape, width), np.int32)
-        runs = np.zeros((*shape, width), np.int32)
-        earlier = np.zeros((*shape, width), np.int32)
-        phase = np.zeros(shape, np.int32)
+        tokens = np.zeros((*shape, self.vocabulary.width), np.int32)
+        inputs = blank(*shape, self.vocabulary)
         mask = np.zeros(shape, np.float32)
         told = np.zeros((*shape, len(self.reader.attributes)), np.int32) if self.reader else None
         for row, chosen in enumerate(random.choice(len(self.indices), self.batch_size, p=self.chances).tolist()):
@@ -111,18 +114,26 @@ class Windows:
             stop = min(start + self.window, len(piece))
             # How long a token has been held, and what was held before it, is remembered up to the longest run.
             before, length = min(start, LONGEST_RUN), stop - start
-            own = self._varied(piece[start - before : stop], about, random)
-            inputs = inputs_of(own, self.vocabulary)
-            tokens[row, :length] = own[before:]
-            previous[row, :length] = inputs.previous_BxTxK[before:]
-            runs[row, :length] = inputs.runs_BxTxK[before:]
-            earlier[row, :length] = inputs.earlier_BxTxK[before:]
-            phase[row, :length] = np.arange(start, stop) % period
+            stretch = np.arange(start - before, stop)
+            if inputs.match_BxT is not None:
+                # What is recalled lies anywhere before, and is varied as the window is.
+                source_T, match_T = (told_T[start:stop] for told_T in self._sources(self.indices[chosen]))
+                stretch = np.concatenate([stretch, np.maximum(source_T, 0)])
+            varied = self._varied(piece[stretch], about, random)
+            own = recent(varied[: before + length], self.vocabulary)
+            tokens[row, :length] = varied[before : before + length]
+            inputs.previous_BxTxK[row, :length] = own.previous_BxTxK[before:]
+            inputs.runs_BxTxK[row, :length] = own.runs_BxTxK[before:]
+            inputs.earlier_BxTxK[row, :length] = own.earlier_BxTxK[before:]
+            inputs.phase_BxT[row, :length] = np.arange(start, stop) % self.vocabulary.period
+            if inputs.match_BxT is not None:
+                inputs.recalled_BxTxK[row, :length] = taken(source_T, varied[before + length :], self.vocabulary.size)
+                inputs.match_BxT[row, :length] = match_T
             mask[row, :length] = 1
             if self.reader is not None and told is not None:
                 kept_A = random.random(told.shape[-1]) >= UNTOLD_SHARE
                 told[row, :length] = np.where(kept_A, self.reader.of(self.indices[chosen])[start:stop], UNTOLD)
-        return Batch(Inputs(previous, runs, earlier, phase, told), tokens, mask)
+        return Batch(inputs._replace(attributes_BxTxA=told), tokens, mask)
 
     def _varied(self, tokens_TxK: np.ndarray, about: Row, random: np.random.Generator) -> np.ndarray:
         """A stretch of a piece as one window shows it. What is not asked for draws no number."""
