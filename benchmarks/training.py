@@ -8,15 +8,20 @@ autocast. `--peak` is the card's dense bfloat16 rate in TFLOP/s, of which the sh
 a parameter and token, and 6 · layers · features · T a token for causal attention (Chowdhery et al. 2022, appendix B).
 
 Needs an environment with PyTorch beside this project's packages (`benchmarks/torch_twins.py`). Both libraries have as
-many threads; steps alternate in one process, and medians count. The first losses are printed: they must agree.
+many threads, and each a process of its own, since `devices.configure` changes how a process allocates memory, which
+PyTorch gains by as well: `--peer-keeps-memory` gives it the same. Steps alternate, and medians count. The losses of
+all steps must agree: the greatest difference is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
 import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -57,9 +62,12 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=["transformer", "lstm", "gru"])
     parser.add_argument("--precision", choices=devices.PRECISIONS, default="float32")
     parser.add_argument("--compile", action="store_true", help="PyTorch compiles, too")
+    parser.add_argument("--peer-keeps-memory", action="store_true", help="PyTorch's malloc is set as ours is")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device, for the share that is used")
     options = parser.parse_args()
     devices.configure(options.threads)
+    # On one GPU beside the peer.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     for name in options.shapes:
         print(json.dumps(compare(name, options)), flush=True)
 
@@ -67,8 +75,6 @@ def main() -> None:
 def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Median seconds a step of both, and how many of our steps fit into one of theirs."""
     import jax
-    import torch
-    import torch_twins
     from flax import nnx
 
     from dalsegno.models import base
@@ -82,8 +88,6 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     from dalsegno.training.sharding import Layout
 
     repeats = options.repeats
-    torch.set_num_threads(options.threads)
-    where = "cuda" if torch.cuda.is_available() else "cpu"
     shape, family = SHAPES[name], FAMILY.get(name, name)
     module = base.family(family)
     config = module.Config(**shape["config"])
@@ -97,22 +101,22 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     inputs = jax.tree.map(lambda *fields: np.stack(fields), *pieces)
     batch = Batch(inputs, tokens, np.ones(tokens.shape[:2], np.float32))
     layout = Layout(devices.Machine(options.precision), training.batch_size)
-    update = jax.jit(step_function(model.graph, training, layout, 0), donate_argnums=0)
+    step = step_function(model.graph, training, layout, 0)
+    update = jax.jit(step, donate_argnums=0, compiler_options=layout.compiler_options)
     params = jax.tree.map(jax.numpy.copy, model.params)
     state = State(params, optimizers.optimizer(training).init(params), None)
     state = layout.place(state, layout.of_state(state))
     batch = layout.place_rows(batch)
 
     arrays = model.arrays()
-    twin = torch_twins.twin(family, arrays, config, training.window).to(where)
-    if options.compile:
-        twin.compile()
     schedule = optimizers.schedule(training)
     rates = [float(schedule(step)) for step in range(repeats + 1)]
-    theirs = torch_twins.Training(twin, rates, training.b1, training.b2, training.weight_decay, training.clip_norm)
-    previous = torch.tensor(inputs.previous_BxTxK[..., 0], dtype=torch.long, device=where)
-    targets = torch.tensor(tokens[..., 0], dtype=torch.long, device=where)
-    half = torch.autocast(where, torch.bfloat16, enabled=options.precision == "bfloat16")
+    recipe = (rates, training.b1, training.b2, training.weight_decay, training.clip_norm)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    work = (theirs, options, family, arrays, config, recipe, inputs.previous_BxTxK[..., 0], tokens[..., 0])
+    peer = context.Process(target=pytorch, args=work, daemon=True)
+    peer.start()
 
     seconds: dict[str, list[float]] = {"ours": [], "pytorch": []}
     losses: dict[str, list[float]] = {"ours": [], "pytorch": []}
@@ -122,12 +126,14 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         with layout.used():
             state, metrics = update(state, batch, np.int32(step))
         losses["ours"].append(float(metrics[0]))
-        middle = time.perf_counter()
-        with half:
-            losses["pytorch"].append(theirs.step(step, previous, targets))
+        own = time.perf_counter() - began
+        ours.send(step)
+        loss, others = ours.recv()
+        losses["pytorch"].append(loss)
         if step:
-            seconds["ours"].append(middle - began)
-            seconds["pytorch"].append(time.perf_counter() - middle)
+            seconds["ours"].append(own)
+            seconds["pytorch"].append(others)
+    peer.kill()
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     spread = {f"{way}_range": [round(min(values), 3), round(max(values), 3)] for way, values in seconds.items()}
     parameters = int(sum(array.size for array in arrays.values()))
@@ -138,6 +144,7 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "devices": layout.count,
         "precision": options.precision,
         "threads": options.threads,
+        "peer_keeps_memory": options.peer_keeps_memory,
         "n": repeats,
         **{f"{way}_s": round(value, 4) for way, value in medians.items()},
         **spread,
@@ -152,6 +159,38 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
         used = {way: operations * tokens.size / value / (options.peak * 1e12) for way, value in medians.items()}
         result |= {f"{way}_share_of_peak": round(value, 3) for way, value in used.items()}
     return result
+
+
+def pytorch(
+    asked: Connection,
+    options: argparse.Namespace,
+    family: str,
+    arrays: dict[str, np.ndarray],
+    config: Any,
+    recipe: tuple[Any, ...],
+    previous: np.ndarray,
+    tokens: np.ndarray,
+) -> None:
+    """PyTorch's side: for every step that is asked for its loss, and the seconds that it took."""
+    if options.peer_keeps_memory:
+        devices.keep_memory()
+    import torch
+    import torch_twins
+
+    torch.set_num_threads(options.threads)
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    twin = torch_twins.twin(family, arrays, config, tokens.shape[1]).to(where)
+    if options.compile:
+        twin.compile()
+    training = torch_twins.Training(twin, *recipe)
+    inputs = torch.tensor(previous, dtype=torch.long, device=where)
+    targets = torch.tensor(tokens, dtype=torch.long, device=where)
+    while True:
+        step = asked.recv()
+        began = time.perf_counter()
+        with torch.autocast(where, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            loss = training.step(step, inputs, targets)
+        asked.send((loss, time.perf_counter() - began))
 
 
 if __name__ == "__main__":

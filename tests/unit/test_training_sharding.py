@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -135,6 +136,13 @@ def test_two_processes_equal_one(family, tmp_path):
     assert_near(tmp_path / "two", alone(data, tmp_path, model))
 
 
+def printed(program: str) -> str:
+    """What a program writes that configures its devices itself."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def test_threads_are_devices_as_far_as_they_divide_a_batch():
     program = """
 from dalsegno.training import devices
@@ -142,6 +150,44 @@ devices.configure(3)
 from dalsegno.training.sharding import Layout
 print([Layout(devices.Machine(), batch).count for batch in (9, 8, 7)])
 """
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    told = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
-    assert told.stdout == "[3, 2, 1]\n"
+    assert printed(program) == "[3, 2, 1]\n"
+
+
+@pytest.mark.parametrize("family", ["lstm", "gru"])
+def test_recurrent_layers_exchange_gradients_alone(family):
+    program = f"""
+from dalsegno.training import devices
+devices.configure(2)
+import jax
+import numpy as np
+from flax import nnx
+from dalsegno.models import {family}, recurrent
+from dalsegno.training.sharding import Layout
+layout = Layout(devices.Machine(), 4)
+graph, params = nnx.split(recurrent.Stack([{family}.Layer(8, nnx.Rngs(0)) for _ in range(2)], recurrent.Config(dropout=0)))
+gradient = jax.jit(jax.grad(lambda params, x: nnx.merge(graph, params)(x, None).sum()))
+with layout.used():
+    x = layout.place_rows(np.ones((4, 6, 8), np.float32))
+    compiled = gradient.lower(layout.place(params, layout.of_state(params)), x).compile().as_text()
+print([kind for kind in ("all-reduce", "all-gather", "all-to-all") if kind + "(" in compiled])
+"""
+    assert printed(program) == "['all-reduce']\n"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told to keep memory")
+def test_memory_of_a_step_is_kept_for_the_next():
+    program = """
+from dalsegno.training import devices
+devices.configure(1)
+import resource
+import jax
+import jax.numpy as jnp
+step = jax.jit(lambda x: jnp.cumsum(x) + x[::-1])
+x = jnp.ones(2**21)
+for _ in range(16):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step(x).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    # The result alone takes 2,048 pages.
+    assert int(printed(program)) < 200

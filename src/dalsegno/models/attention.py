@@ -205,20 +205,21 @@ def _backward_head(
     kind = q_TxC.dtype
     inner_Tx1 = jnp.sum(mixed_TxC.astype(jnp.float32) * grad_TxC, axis=-1, keepdims=True)
     grads_q = []
-    grad_k, grad_v = jnp.zeros_like(k_TxC), jnp.zeros_like(v_TxC)
+    # Few rows and many columns: XLA on CPUs is slower at the transposed product.
+    grad_k, grad_v = jnp.zeros_like(k_TxC.T), jnp.zeros_like(v_TxC.T)
     grad_distances = None if distances_SxC is None else jnp.zeros_like(distances_SxC)
     for block in _cut(len(q_TxC), span):
         grad = grad_TxC[block.queries]
         weights = jnp.exp(_scores(q_TxC, k_TxC, distances_SxC, block) - logsum_Tx1[block.queries])
-        grad_v = grad_v.at[block.keys].add(weights.astype(kind).T @ grad)
+        grad_v = grad_v.at[:, block.keys].add(grad.T @ weights.astype(kind))
         onto_weights = jnp.matmul(grad, v_TxC[block.keys].T, preferred_element_type=jnp.float32)
         grad_scores = (weights * (onto_weights - inner_Tx1[block.queries])).astype(kind)
-        grad_k = grad_k.at[block.keys].add(grad_scores.T @ q_TxC[block.queries])
+        grad_k = grad_k.at[:, block.keys].add(q_TxC[block.queries].T @ grad_scores)
         grad_q = grad_scores @ k_TxC[block.keys]
         if distances_SxC is not None and grad_distances is not None:
             by_distance = _unskewed(grad_scores)
             grad_q += by_distance @ block.reversed(distances_SxC)
-            rows = (by_distance.T @ q_TxC[block.queries])[::-1][: block.told]
+            rows = (q_TxC[block.queries].T @ by_distance).T[::-1][: block.told]
             grad_distances = grad_distances.at[: block.told].add(rows)
         grads_q.append(grad_q)
-    return jnp.concatenate(grads_q), grad_k, grad_v, grad_distances
+    return jnp.concatenate(grads_q), grad_k.T, grad_v.T, grad_distances

@@ -78,6 +78,17 @@ class Layer(nnx.Module):
         raise NotImplementedError
 
 
+def _spread(layer: Layer, x_TxBxD: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
+    """`h_TxBxD` of a layer, the rows spread over the devices."""
+    graph, params = nnx.split(layer)
+
+    def run(x_TxBxD: jax.Array, whole: tuple[Any, jax.Array]) -> jax.Array:
+        own: Layer = nnx.merge(graph, whole[0])
+        return own.run(own.gates(x_TxBxD), whole[1])
+
+    return steps.per_device(run, x_TxBxD, axis=1, whole=(params, recurrent_DxG))
+
+
 class Stack(nnx.Module):
     """Layers one over the other, with dropout before, between and after them."""
 
@@ -93,7 +104,7 @@ class Stack(nnx.Module):
         x = steps.dropout(jnp.swapaxes(x_BxTxD, 0, 1), rate, next(keys), along)
         for layer in self.layers:
             recurrent = steps.dropout(layer.recurrent[...], self.dropouts.weight_dropout, next(keys))
-            x = steps.dropout(layer.run(layer.gates(x), recurrent), rate, next(keys), along)
+            x = steps.dropout(_spread(layer, x, recurrent), rate, next(keys), along)
         return jnp.swapaxes(x, 0, 1)
 
     def start(self, batch: int) -> Any:

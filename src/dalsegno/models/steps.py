@@ -162,17 +162,26 @@ def _shifted_backward(previous___: jax.Array, grad___xV: jax.Array) -> tuple[jax
 shifted.defvjp(_shifted_forward, _shifted_backward)
 
 
-def per_device(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
-    """`function` of arrays whose first axis is that of a batch; where there is a mesh, each device on its own rows.
+def per_device(function: Callable[..., jax.Array], *arrays: jax.Array, axis: int = 0, whole: Any = ()) -> jax.Array:
+    """`function` of arrays, one of whose axes is that of a batch; where there is a mesh, each device on its own rows.
 
-    For loops over the first axis: XLA's partitioner would gather it on every device.
+    For what XLA's partitioner would gather on every device: loops over rows, and steps and rows made one axis.
+
+    Args:
+        function: of `arrays` and then, if given, `whole`; its result has the batch on the same axis.
+        arrays: what is split.
+        axis: that of the batch.
+        whole: what every device needs all of, a tree; its gradient is summed over the devices.
     """
+    given = (*arrays, whole) if jax.tree.leaves(whole) else arrays
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.size < 2:
-        return function(*arrays)
-    rows = jax.sharding.PartitionSpec(mesh.axis_names[0])
+        return function(*given)
+    spec = jax.sharding.PartitionSpec
+    rows = spec(*[None] * axis, mesh.axis_names[0])
+    within = (*[rows] * len(arrays), spec())[: len(given)]
     # Not checked: the check wants to be told of every constant that enters a loop.
-    return jax.shard_map(function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)(*arrays)
+    return jax.shard_map(function, mesh=mesh, in_specs=within, out_specs=rows, check_vma=False)(*given)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None, along: int | None = None) -> jax.Array:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from pydantic import Field, model_validator
 
@@ -69,14 +70,36 @@ class State(NamedTuple):
     values_LxBxHxSxC: jax.Array
 
 
-def rotate(x_TxC: jax.Array, positions_T: jax.Array) -> jax.Array:
-    """Rotary positions: pairs of channels are turned in proportion to the position; leading axes are free."""
+def turns(positions_T: np.ndarray | jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines of rotary positions, each TxC/2; constants of the program where the positions are."""
+    xp = np if isinstance(positions_T, np.ndarray) else jnp
+    half = channels // 2
+    angles = positions_T[:, None] * LONGEST_WAVE ** (-np.arange(half) / half)
+    return xp.cos(angles).astype(np.float32), xp.sin(angles).astype(np.float32)
+
+
+@jax.custom_vjp
+def rotate(x_TxC: jax.Array, cos_TxH: jax.Array, sin_TxH: jax.Array) -> jax.Array:
+    """Rotary positions: pairs of channels are turned in proportion to the position; leading axes are free.
+
+    The gradient is turned back, which is one pass over it.
+    """
     half = x_TxC.shape[-1] // 2
-    frequencies = LONGEST_WAVE ** (-jnp.arange(half) / half)
-    angles = positions_T[:, None] * frequencies
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    cos, sin = cos_TxH.astype(x_TxC.dtype), sin_TxH.astype(x_TxC.dtype)
     first, second = x_TxC[..., :half], x_TxC[..., half:]
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def _rotate_forward(x: jax.Array, cos: jax.Array, sin: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return rotate(x, cos, sin), (cos, sin)
+
+
+def _rotate_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, None, None]:
+    cos, sin = saved
+    return rotate(grad, cos, -sin), None, None
+
+
+rotate.defvjp(_rotate_forward, _rotate_backward)
 
 
 class Block(nnx.Module):
@@ -97,17 +120,19 @@ class Block(nnx.Module):
         relative = config.positions == "relative"
         self.distances = nnx.Param(0.1 * jax.random.normal(rngs.params(), shape)) if relative else None
 
-    def placed(self, x_BxHxTxC: jax.Array, positions_T: jax.Array) -> jax.Array:
-        """Queries or keys that know their place, if it is by place that distances are told."""
-        return rotate(x_BxHxTxC, positions_T) if self.distances is None else x_BxHxTxC
+    def placed(self, x_BxHxTxC: jax.Array, turned: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """Queries or keys that know their place, if it is by place that distances are told; see `turns`."""
+        return rotate(x_BxHxTxC, *turned) if self.distances is None else x_BxHxTxC
 
     def heads(self, x_BxTxD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries, keys and values, each BxHxTxC, unrotated."""
         batch, length, size = x_BxTxD.shape
         number = self.config.attention_heads
         together = steps.project(steps.normalized(x_BxTxD, self.attention_scale[...]), self.query_key_value[...])
-        split = together.reshape(batch, length, 3, number, size // number)
-        q, k, v = jnp.transpose(split, (2, 0, 3, 1, 4))
+        q, k, v = (
+            jnp.swapaxes(part.reshape(batch, length, number, size // number), 1, 2)
+            for part in jnp.split(together, 3, axis=-1)
+        )
         return q, k, v
 
     def look_back(
@@ -148,6 +173,7 @@ class Network(steps.StepModel):
             vocabulary, config.features, config.hidden, rngs, config.tied, config.told, config.head_dropout
         )
         self.config = config
+        self.channels = config.features // config.attention_heads
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.layers)])
         self.scale = nnx.Param(jnp.ones(config.features))
 
@@ -156,11 +182,11 @@ class Network(steps.StepModel):
         keys = iter(
             [None] * (2 * len(self.blocks) + 1) if key is None else jax.random.split(key, 2 * len(self.blocks) + 1)
         )
-        positions = jnp.arange(x_BxTxD.shape[1])
+        turned = turns(np.arange(x_BxTxD.shape[1]), self.channels)
         x = steps.dropout(x_BxTxD, rate, next(keys))
         for block in self.blocks:
             q, k, v = block.heads(x)
-            q, k = block.placed(q, positions), block.placed(k, positions)
+            q, k = block.placed(q, turned), block.placed(k, turned)
             distances = None if block.distances is None else block.distances[...]
             mixed = attention.attend(q, k, v, self.config.span, distances)
             x = x + steps.dropout(block.joined(mixed), rate, next(keys))
@@ -169,14 +195,14 @@ class Network(steps.StepModel):
 
     def start(self, batch: int) -> State:
         config = self.config
-        channels = config.features // config.attention_heads
         shape = (config.layers, batch, config.attention_heads)
-        keys, values = jnp.zeros((*shape, channels, config.span)), jnp.zeros((*shape, config.span, channels))
+        keys = jnp.zeros((*shape, self.channels, config.span))
+        values = jnp.zeros((*shape, config.span, self.channels))
         return State(jnp.int32(0), keys, values)
 
     def advance(self, state: State, x_BxD: jax.Array) -> tuple[State, jax.Array]:
         span = self.config.span
-        slot, position = state.step % span, state.step[None]
+        slot, turned = state.step % span, turns(state.step[None], self.channels)
         keys, values = state.keys_LxBxHxCxS, state.values_LxBxHxSxC
         # Of a cache that fills only what has been written is read, up to the end of its eighth.
         part = max(SMALLEST_PART, -(-span // PARTS))
@@ -185,10 +211,10 @@ class Network(steps.StepModel):
         x = x_BxD[:, None]
         for number, block in enumerate(self.blocks):
             q, k, v = block.heads(x)
-            key = jnp.swapaxes(block.placed(k, position), 2, 3)
+            key = jnp.swapaxes(block.placed(k, turned), 2, 3)
             keys = jax.lax.dynamic_update_slice(keys, key[None], (number, 0, 0, 0, slot))
             values = jax.lax.dynamic_update_slice(values, v[None], (number, 0, 0, slot, 0))
-            query = block.placed(q, position)[:, :, 0] * q.shape[-1] ** -0.5
+            query = block.placed(q, turned)[:, :, 0] * q.shape[-1] ** -0.5
             ways = [partial(block.look_back, number, size) for size in sizes]
             mixed = jax.lax.switch(reached, ways, query, keys, values, state.step)
             x = x + block.joined(mixed[:, :, None])

@@ -127,6 +127,7 @@ def descend(
         step_function(trained.graph, training, layout, seed),
         donate_argnums=0,
         out_shardings=(shardings, layout.whole),
+        compiler_options=layout.compiler_options,
     )
     best = trained.arrays()
     progress = Progress()

@@ -52,6 +52,12 @@ class Layout:
         """Devices of all hosts."""
         return self.mesh.size
 
+    @property
+    def compiler_options(self) -> dict[str, bool] | None:
+        """What XLA is told when it compiles a training step."""
+        # Where threads are devices, each does its own work: shared out between them, small loops wait for one another.
+        return {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" and self.count > 1 else None
+
     def used(self) -> AbstractContextManager[Any]:
         """A context in which traced functions know the mesh."""
         return jax.set_mesh(self.mesh) if self.count > 1 else nullcontext()
