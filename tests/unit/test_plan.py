@@ -57,7 +57,8 @@ def test_data_jobs_never_import_jax_and_runs_depend_on_their_family_alone(made: 
 
 def test_defaults_of_a_family_are_written_out(made: Plan) -> None:
     resolved = json.loads((made.results / "studies/first_light/study.json").read_text())
-    assert resolved["families"]["lstm"].keys() == {"features", "layers", "hidden", "dropout", "tied", "attributes"}
+    sizes, dropouts = {"features", "layers", "hidden"}, {"dropout", "locked", "weight_dropout", "head_dropout"}
+    assert resolved["families"]["lstm"].keys() == sizes | dropouts | {"tied", "attributes"}
 
 
 def test_a_second_plan_does_not_ask_the_families(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,8 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     document = yaml.safe_load((ROOT / "config/studies/jsb.yaml").read_text())
     made = Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
     run = "chorales-voices-ensemble-s0"
-    names = ("transformer", "relative", "lstm", "lstm_wide")
+    names = document["models"]["ensemble"]["config"]["members"]
+    assert len(names) == 3
     assert made.members(run) == [f"chorales-voices-{name}-s0" for name in names]
     modules = json.loads(made.request("likelihood", {"run": run}).code)
     assert {"dalsegno.models.ensemble", "dalsegno.models.lstm"} <= modules.keys()
