@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import pdist
 
-from dalsegno.metrics import densities, mgeval
+from dalsegno.metrics import bootstrap, densities, mgeval
 from dalsegno.metrics.features import FEATURES, Space, features
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.metrics.sets import SetMetric, frechet_distance
@@ -24,21 +25,29 @@ def value(name: str, own: np.ndarray, reference: np.ndarray = REAL) -> float:
     return metric.against(reference)(own)
 
 
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float(densities.overlap(densities.whole(a), densities.whole(b))[0])
+
+
+def divergence(a: np.ndarray, b: np.ndarray) -> float:
+    return float(densities.divergence(densities.whole(a), densities.whole(b))[0])
+
+
 def test_a_shift_by_ten_deviations_is_nothing_to_mgeval() -> None:
     values = RANDOM.normal(size=50)
     moved = values + 10
     assert mgeval.divergence_compat(values, moved) == pytest.approx(0.0, abs=1e-9), "the peer's"
-    assert densities.divergence(values, moved) > 15, "bits: they never meet"
+    assert divergence(values, moved) > 15, "bits: they never meet"
     assert densities.wasserstein(values, moved) == pytest.approx(10.0)
     assert mgeval.divergence_compat(values, 100 * values) == pytest.approx(0.0, abs=1e-9), "nor is scale"
-    assert densities.divergence(values, 100 * values) > 1
+    assert divergence(values, 100 * values) > 1
 
 
 def test_a_set_and_itself_overlap_by_less_than_one_to_mgeval() -> None:
     theirs = [mgeval.overlap_compat(x, x) for x in np.random.default_rng(0).normal(size=(20, 20))]
     assert np.mean(theirs) == pytest.approx(0.87, abs=0.02), "the peer's, at n = 20"
-    assert densities.overlap(REAL[:20, 0], REAL[:20, 0]) == pytest.approx(1.0, abs=1e-12)
-    assert densities.divergence(REAL[:20, 0], REAL[:20, 0]) == 0.0
+    assert overlap(REAL[:20, 0], REAL[:20, 0]) == pytest.approx(1.0, abs=1e-12)
+    assert divergence(REAL[:20, 0], REAL[:20, 0]) == 0.0
 
 
 def test_compat_is_the_peers_formula() -> None:
@@ -57,14 +66,57 @@ def test_compat_is_the_peers_formula() -> None:
 def test_densities_by_hand() -> None:
     """Two normal distributions one deviation apart overlap by 0.617 and diverge by 0.721 bits."""
     a, b = (np.sort(stats.norm.ppf((np.arange(4000) + 0.5) / 4000)) + shift for shift in (0.0, 1.0))
-    assert densities.overlap(a, b) == pytest.approx(2 * stats.norm.cdf(-0.5), abs=0.02)
-    # An estimated density ends soon after its outermost value, so the divergence lies above the true one.
-    assert 0.5 / np.log(2) < densities.divergence(a, b) < 0.5 / np.log(2) + 0.3
+    assert overlap(a, b) == pytest.approx(2 * stats.norm.cdf(-0.5), abs=0.02)
+    # The kernels widen both, so that they diverge by a little less.
+    assert 0.5 / np.log(2) - 0.025 < divergence(a, b) < 0.5 / np.log(2)
     assert densities.wasserstein(np.array([0.0, 1.0]), np.array([0.0, 3.0])) == pytest.approx(1.0)
     assert densities.wasserstein(a, RANDOM.permutation(b)) == pytest.approx(stats.wasserstein_distance(a, b), rel=1e-9)
     constant = np.full(10, 4.0)
-    assert densities.overlap(constant, constant) == pytest.approx(1.0)
-    assert densities.overlap(constant, constant + 1) == pytest.approx(0.0, abs=1e-6)
+    assert overlap(constant, constant) == pytest.approx(1.0)
+    assert overlap(constant, constant + 1) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_densities_are_those_of_the_kernels() -> None:
+    """Bin by bin the mean of the kernels' own areas, also of samples far apart, of equal values, and of few among many."""
+    random = np.random.default_rng(1)
+    samples = [random.gamma(2, 1, 30), random.normal(60, 1, 500), np.full(10, 4.0), np.append(np.zeros(50), 1.0)]
+    for a in samples:
+        for b in samples:
+            least = densities.NARROWEST * max(np.ptp(np.append(a, b)), 1e-6)
+            widths = [max(np.std(x, ddof=1) * len(x) ** -0.2, least) for x in (a, b)]
+            low = min(x.min() - densities.REACH * width for x, width in zip((a, b), widths, strict=True))
+            high = max(x.max() + densities.REACH * width for x, width in zip((a, b), widths, strict=True))
+            edges = np.linspace(0, high - low, densities.BINS + 1)
+            for x, width, shares in zip(
+                (a, b), widths, densities.shares(densities.whole(a), densities.whole(b)), strict=True
+            ):
+                kernels = np.diff(stats.norm.cdf(edges, x[:, None] - low, width), axis=1).mean(axis=0)
+                assert shares[0] == pytest.approx(kernels / kernels.sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize("pieces", [4, 10, 230])
+def test_what_is_left_without_some_pieces_sums_up(pieces: int) -> None:
+    own, other = np.random.default_rng(2).normal(size=(2, pieces))
+    inter, intra = np.abs(own[:, None] - other[:7]), np.abs(own[:, None] - own)
+    rows = [np.array([], int), *bootstrap.left_out(pieces)]
+    for numbers in (lambda distances: distances, lambda distances: np.exp(1j * distances)):
+        kept = [np.delete(own, left) for left in rows]
+        expected = [numbers(np.abs(values[:, None] - other[:7])).sum() for values in kept]
+        assert densities.without_rows(inter).sums(numbers(inter)) == pytest.approx(expected)
+        expected = [numbers(pdist(values[:, None])).sum() for values in kept]
+        assert mgeval._without_rows_and_columns(intra).sums(numbers(intra)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["overlap_area", "feature_kl"])
+def test_densities_without_some_pieces_are_those_of_what_is_left(name: str) -> None:
+    """To rounding where the grid is the reference's, which is wider than the set."""
+    metric = load_metric(name)
+    assert isinstance(metric, SetMetric) and metric.without is not None
+    own = np.random.default_rng(2).uniform(-1, 1, (20, 2))
+    reference = np.concatenate([REAL[:, :2], [[-5, -5], [5, 5]]])
+    compare = metric.against(reference)
+    one_by_one = [compare(np.delete(own, rows, axis=0)) for rows in bootstrap.left_out(20)]
+    assert metric.without(reference)(own) == pytest.approx(one_by_one, abs=1e-10)
 
 
 def test_frechet_by_hand_and_never_alone() -> None:
@@ -132,7 +184,6 @@ def test_few_pieces_are_refused_with_a_reason_and_intervals_stay_in_range(name: 
         assert metric.drawn(OTHER[:n], REAL, 10, 0).note.startswith("undefined")
     least = metric.estimate(OTHER[:floor], REAL)
     assert np.isfinite(least.value) and np.isnan(least.low)
-    # Densities cost a hundredth of a second each.
     whole = metric.estimate(OTHER[: max(8, floor + 2)], REAL)
     assert metric.lowest <= whole.low <= whole.value <= whole.high <= metric.highest
     band = replace(metric, draws=5).drawn(OTHER, REAL, 30, seed=0)

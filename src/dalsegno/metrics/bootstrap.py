@@ -125,14 +125,21 @@ def mean(
     return ratio(values, np.ones(len(values)), seed, resamples, families)
 
 
-def left_out(n: int) -> list[np.ndarray]:
-    """The rows of `n` pieces that `of_set` asks a number without: each of G groups, then G pairs of them.
+def groups(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """`first_G`, the first piece of each group of `n` pieces, and `other_G`, the group that it makes a pair with.
 
     Groups are single pieces up to `GROUPS`. Those of a pair stand a third of the set apart: a batch may be alike.
     """
-    groups = np.array_split(np.arange(n), min(n, GROUPS))
-    g = len(groups)
-    return groups + [np.concatenate([groups[i], groups[(i + max(g // 3, 1)) % g]]) for i in range(g)]
+    g = min(n, GROUPS)
+    sizes_G = np.full(g, n // g) + (np.arange(g) < n % g)
+    return np.cumsum(sizes_G) - sizes_G, np.roll(np.arange(g), -max(g // 3, 1))
+
+
+def left_out(n: int) -> list[np.ndarray]:
+    """The rows of `n` pieces that `of_set` asks a number without: each of G `groups`, then G pairs of them."""
+    first_G, other_G = groups(n)
+    rows = np.split(np.arange(n), first_G[1:])
+    return rows + [np.concatenate([rows[i], rows[other]]) for i, other in enumerate(other_G)]
 
 
 def of_set(

@@ -18,8 +18,9 @@ import numpy as np
 from scipy import integrate, stats
 from scipy.spatial.distance import pdist
 
-from dalsegno.metrics import densities
-from dalsegno.metrics.sets import OneFeature, SetMetric, each_feature
+from dalsegno.metrics import bootstrap, densities
+from dalsegno.metrics.densities import Samples
+from dalsegno.metrics.sets import OneFeature, SetMetric, each_feature, of_densities
 
 SAMPLES = 1000
 
@@ -47,13 +48,30 @@ def _kernel(values: np.ndarray) -> Callable[[float], float]:
     return lambda x: float(np.exp(-(((x - values) / width) ** 2) / 2).sum() * height)
 
 
-def _intra_inter(compare: OneFeature) -> OneFeature:
-    def of_one_feature(own: np.ndarray, other: np.ndarray) -> float:
-        intra = pdist(own[:, None])
-        inter = np.abs(own[:, None] - other).reshape(-1)
-        return compare(intra, inter)
+def _intra_inter(own: np.ndarray, other: np.ndarray, left: bool) -> tuple[Samples, Samples]:
+    inter_NxM = np.abs(own[:, None] - other)
+    if not left:
+        return densities.whole(pdist(own[:, None])), densities.whole(inter_NxM)
+    return _without_rows_and_columns(np.abs(own[:, None] - own)), densities.without_rows(inter_NxM)
 
-    return of_one_feature
+
+def _without_rows_and_columns(distances_NxN: np.ndarray) -> Samples:
+    """Each pair of pieces once: all of them, and without the pieces of each of `bootstrap.left_out`."""
+    n = len(distances_NxN)
+    first_G, other_G = bootstrap.groups(n)
+    sizes_G = np.diff(first_G, append=n)
+    left_K = n - np.concatenate([[0], sizes_G, sizes_G + sizes_G[other_G]])
+
+    def sums(numbers_NxN: np.ndarray) -> np.ndarray:
+        blocks_GxG = np.add.reduceat(np.add.reduceat(numbers_NxN, first_G, axis=0), first_G, axis=1)
+        rows_G, own_G = blocks_GxG.sum(axis=1), blocks_GxG.diagonal()
+        without_G = rows_G.sum() - 2 * rows_G + own_G
+        twice_G = 2 * blocks_GxG[np.arange(len(other_G)), other_G]
+        pairs_G = without_G - 2 * rows_G[other_G] + own_G[other_G] + twice_G
+        both_ways_K = np.concatenate([rows_G.sum()[None], without_G, pairs_G])
+        return np.asarray((both_ways_K - left_K * numbers_NxN[0, 0]) / 2)  # no piece is a pair with itself
+
+    return Samples(distances_NxN, sums)
 
 
 def _intra_inter_compat(compare: OneFeature) -> OneFeature:
@@ -73,10 +91,10 @@ def _intra_inter_compat(compare: OneFeature) -> OneFeature:
     return of_one_feature
 
 
-intra_inter_kl = SetMetric(each_feature(_intra_inter(densities.divergence)), "bits", 3, 3, draws=20)
+intra_inter_kl = of_densities(densities.divergence, _intra_inter, "bits")
 """Divergence of the distances within the set from those to the held-out set, both on one grid; mean over features."""
 
-intra_inter_overlap = SetMetric(each_feature(_intra_inter(densities.overlap)), "area", 3, 3, highest=1.0, draws=20)
+intra_inter_overlap = of_densities(densities.overlap, _intra_inter, "area", highest=1.0)
 """Overlap of the distances within the set and those to the held-out set, tails included; mean over features."""
 
 intra_inter_kl_compat = SetMetric(
