@@ -178,9 +178,7 @@ def test_four_bars_in_twelve_are_found_where_they_are(index: TrainingIndex, null
 
 
 def test_false_alarms(index: TrainingIndex, null: Null) -> None:
-    alarms = [index.search(gridded(chorale(7000 + seed, BARS))) for seed in range(60)]
-    nearest = [max(null.of(span.figure, span.value) for span in found.best) for found in alarms]
-    p = np.array([null.p(value) for value in nearest])
+    p = np.array([null.among(index.search(gridded(chorale(7000 + seed, BARS))).figures).p for seed in range(60)])
     # Of 60 honest pieces 0.6 and 6 are expected.
     assert np.sum(p <= calibrate.ALPHA) <= 3 and np.sum(p <= 0.1) <= 12 and 0.35 < p.mean() < 0.65
 
@@ -198,13 +196,43 @@ def test_a_texture_that_other_families_share_tells_nothing() -> None:
     assert TrainingIndex.of(bars).search(cut(bars[0], 2, 3), np.array([0])).figures.texture_bits == 0
 
 
+def drawn(random: np.random.Generator) -> Figures:
+    return Figures(*random.standard_exponential(len(FIGURES)))
+
+
 def test_p_and_the_critical_nearness_agree() -> None:
-    figures = [Figures(*[float(value)] * len(FIGURES)) for value in np.random.default_rng(0).permutation(250)]
-    null = Null(figures)
-    for value in np.linspace(null.nearness.min() - 1, null.nearness.max() + 1, 500):
-        assert (value > null.critical) == (null.p(value) <= calibrate.ALPHA)
-    few = Null(figures[:10])
+    random = np.random.default_rng(0)
+    null = Null([drawn(random) for _ in range(250)])
+    for factor in np.linspace(0, 3, 500):
+        standing = null.among(Figures(*factor * np.array(astuple(drawn(random)))))
+        assert (standing.nearness > standing.critical) == (standing.p <= calibrate.ALPHA)
+    few = Null([drawn(random) for _ in range(10)])
     assert few.critical == few.nearness.max() and Null([]).critical == math.inf
+
+
+def test_each_piece_is_measured_by_the_units_of_all_others() -> None:
+    random = np.random.default_rng(1)
+    figures = [drawn(random) for _ in range(40)]
+    standing = Null(figures[:-1]).among(figures[-1])
+    found = [*standing.unseen, standing.nearness]
+    for i, one in enumerate(figures):
+        others = np.array([[getattr(x, name) for name in calibrate.JUDGED] for x in figures if x is not one])
+        median, tail = np.median(others, axis=0), np.quantile(others, 0.99, axis=0)
+        own = np.array([getattr(one, name) for name in calibrate.JUDGED])
+        units = np.maximum((tail - median) * list(calibrate.JUDGED.values()), 1.0)
+        assert found[i] == pytest.approx(((own - median) / units).max())
+    by_units = [Null(figures[:-1]).of(name, getattr(figures[-1], name)) for name in calibrate.JUDGED]
+    assert max(by_units) == pytest.approx(standing.nearness)
+
+
+@pytest.mark.parametrize("n", [99, 150, 400])
+def test_whoever_is_left_out_p_is_its_rank(n: int) -> None:
+    """Of pieces that are each judged by all others no more are called than a share of ALPHA, whatever their figures."""
+    random = np.random.default_rng(n)
+    figures = [drawn(random) for _ in range(n)]
+    p = [Null([*figures[:i], *figures[i + 1 :]]).among(one).p for i, one in enumerate(figures)]
+    np.testing.assert_allclose(np.sort(p), np.arange(1, n + 1) / n)
+    assert np.mean(np.array(p) <= calibrate.ALPHA) <= calibrate.ALPHA
 
 
 def test_what_was_left_out_is_not_found(index: TrainingIndex, train: list[Gridded]) -> None:

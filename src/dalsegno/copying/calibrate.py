@@ -59,44 +59,117 @@ class Unseen:
     figures: Figures
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How near a judged piece comes among unseen real music, each measured by the units of all others.
+
+    Attributes:
+        nearness: of the judged piece; NaN without figures.
+        unseen: float64 `[n]`, of each unseen piece, the judged piece among the others.
+    """
+
+    nearness: float
+    unseen: np.ndarray
+
+    @property
+    def nearer(self) -> int:
+        """Unseen pieces that come as near."""
+        return int((self.unseen >= self.nearness - 1e-9).sum())
+
+    @property
+    def p(self) -> float:
+        """Probability that unseen real music comes as near: (1 + pieces that do) / (1 + pieces); 1 without figures."""
+        return 1.0 if np.isnan(self.nearness) else (1 + self.nearer) / (1 + len(self.unseen))
+
+    @property
+    def critical(self) -> float:
+        """The nearness above which p is at most `ALPHA` (or, with fewer than 99 pieces, as small as it can be)."""
+        return _critical(self.unseen)
+
+
 class Null:
     """The distribution of the figures over unseen real music.
 
+    A judged piece is put among the unseen ones and each is measured by the medians and percentiles of all others: it is
+    treated as they are, so its rank is uniform if it is music like theirs, and p <= a comes with probability a at most,
+    whatever the figures are. This is full conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
+    Random World", 2005, chapter 2).
+
     Args:
         figures: one for each piece.
-
-    Attributes:
-        nearness: float64 `[n]`, of each piece; see `of`.
     """
 
     def __init__(self, figures: Sequence[Figures]) -> None:
         self.table = {name: np.array([getattr(one, name) for one in figures]) for name in FIGURES}
         self.n = len(figures)
-        judged = np.stack([self.table[name] for name in JUDGED], axis=1) if self.n else np.zeros((1, len(JUDGED)))
-        self._median = np.median(judged, axis=0)
-        # Where nearly all pieces say the same, a unit is one bit or note.
-        tail = np.quantile(judged, 0.99, axis=0) - self._median
-        self._spread = np.maximum(tail * list(JUDGED.values()), 1.0)
-        self.nearness = ((judged - self._median) / self._spread).max(axis=1)[: self.n]
+        self._judged = np.array([_judged(one) for one in figures]).reshape(self.n, len(JUDGED))
+        nothing = np.zeros((1, len(JUDGED)))
+        median, spread = _units_of_others(np.concatenate([self._judged, nothing]))
+        self._median, self._spread = median[-1], spread[-1]
 
     def of(self, name: str, value: float) -> float:
         """What a value of a judged figure says: 0 is the median of unseen music, 1 its unit (see `JUDGED`)."""
         at = list(JUDGED).index(name)
         return float((value - self._median[at]) / self._spread[at])
 
-    def p(self, nearness: float) -> float:
-        """Probability that unseen real music comes as near: (1 + pieces that do) / (1 + pieces)."""
-        return (1 + int((self.nearness >= nearness - 1e-9).sum())) / (1 + self.n)
+    def among(self, figures: Figures) -> Standing:
+        """Where a piece stands that is judged by these figures."""
+        judged = np.concatenate([self._judged, [_judged(figures)]])
+        nearness = _nearness(judged)
+        return Standing(float(nearness[-1]), nearness[:-1])
 
     def p_of(self, name: str, value: float) -> float:
         """The same of one figure alone; not corrected for looking at several."""
         return (1 + int((self.table[name] >= value - 1e-9).sum())) / (1 + self.n)
 
     @property
+    def nearness(self) -> np.ndarray:
+        """Of each unseen piece among the others, nothing judged: float64 `[n]`."""
+        return _nearness(self._judged)
+
+    @property
     def critical(self) -> float:
-        """The nearness above which p is at most `ALPHA` (or, with fewer than 99 pieces, as small as it can be)."""
-        allowed = max(int(ALPHA * (1 + self.n) + 1e-9), 1) - 1
-        return float(np.sort(self.nearness)[::-1][allowed]) if self.n else np.inf
+        """About where the limit of a judged piece lies: that of `nearness`."""
+        return _critical(self.nearness)
+
+
+def _judged(figures: Figures) -> list[float]:
+    return [getattr(figures, name) for name in JUDGED]
+
+
+def _nearness(judged: np.ndarray) -> np.ndarray:
+    """Of each piece, by the units of all others; judged figures `[m, JUDGED]`."""
+    if not len(judged):
+        return np.zeros(0)
+    median, spread = _units_of_others(judged)
+    return np.asarray(((judged - median) / spread).max(axis=1))
+
+
+def _units_of_others(judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Medians and units of each judged figure without each piece in turn, `[m, JUDGED]` both."""
+    median = _quantile_of_others(judged, 0.5)
+    # Where nearly all pieces say the same, a unit is one bit or note.
+    tail = _quantile_of_others(judged, 0.99) - median
+    return median, np.maximum(tail * list(JUDGED.values()), 1.0)
+
+
+def _quantile_of_others(values: np.ndarray, q: float) -> np.ndarray:
+    """The quantile of each column without each row in turn, like `values` `[m, k]`; 0 where there is no other row."""
+    if len(values) < 2:
+        return np.zeros(values.shape)
+    order = np.argsort(values, axis=0, kind="stable")
+    rank = np.argsort(order, axis=0, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=0)
+    place = q * (len(values) - 2)
+    low = int(place)
+    # What comes after the row that is left out moves down by one.
+    below, above = (np.take_along_axis(ranked, k + (rank <= k), axis=0) for k in (low, min(low + 1, len(values) - 2)))
+    return np.asarray(below + (place - low) * (above - below))
+
+
+def _critical(nearness: np.ndarray) -> float:
+    allowed = max(int(ALPHA * (1 + len(nearness)) + 1e-9), 1) - 1
+    return float(np.sort(nearness)[::-1][allowed]) if len(nearness) else np.inf
 
 
 def training_notes(packed: Packed) -> list[Notes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dalsegno.copying.calibrate import ALPHA, Null
+from dalsegno.copying.calibrate import ALPHA, Null, Standing
 from dalsegno.copying.index import Nearness, TrainingIndex
 from dalsegno.copying.streams import BAR, Gridded
 from dalsegno.metrics import bootstrap
@@ -81,15 +81,14 @@ def judge(number: int, piece: Gridded, index: TrainingIndex, null: Null, names: 
     found = index.search(piece)
     figures = found.figures
     best = max(found.best, key=lambda span: null.of(span.figure, span.value), default=None)
-    nearness = null.of(best.figure, best.value) if best else float(np.nan)
-    p = null.p(nearness) if best else 1.0
+    standing = null.among(figures) if best else Standing(float(np.nan), null.nearness)
     return Judged(
         piece=number,
-        verdict=_verdict(nearness, null),
-        p=p,
-        nearness=nearness,
+        verdict=_verdict(standing),
+        p=standing.p,
+        nearness=standing.nearness,
         unseen=null.n,
-        near_copied_bars=near_copied_bars(piece, found, null),
+        near_copied_bars=near_copied_bars(piece, found, null, standing.critical),
         training_piece=names[best.owner] if best and best.owner >= 0 else "",
         training_bar=best.at // BAR + 1 if best else 0,
         bar=prompt + best.begin // BAR + 1 if best else 0,
@@ -107,22 +106,22 @@ def judge(number: int, piece: Gridded, index: TrainingIndex, null: Null, names: 
     )
 
 
-def near_copied_bars(piece: Gridded, found: Nearness, null: Null) -> float:
+def near_copied_bars(piece: Gridded, found: Nearness, null: Null, critical: float) -> float:
     """Share of the bars with notes that a stretch touches which is nearer than real music comes."""
     bars = np.unique(piece.start // BAR)
     touched = np.zeros(len(bars), bool)
     for span in found.spans:
-        if null.of(span.figure, span.value) > null.critical:
+        if null.of(span.figure, span.value) > critical:
             touched |= (bars * BAR < span.end) & ((bars + 1) * BAR > span.begin)
     return float(touched.mean()) if len(bars) else 0.0
 
 
-def _verdict(nearness: float, null: Null) -> str:
-    if np.isnan(nearness):
+def _verdict(standing: Standing) -> str:
+    if np.isnan(standing.nearness):
         return EMPTY
-    if nearness <= null.critical:
+    if standing.nearness <= standing.critical:
         return COMMON
-    return NEARER if not np.any(null.nearness >= nearness - 1e-9) else RARE
+    return RARE if standing.nearer else NEARER
 
 
 def rows(judged: Sequence[Judged], identity: Identity, resamples: int, seed: int) -> list[Row]:

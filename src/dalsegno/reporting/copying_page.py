@@ -68,14 +68,12 @@ def copying_pages(
         for sampler, models in found.items():
             options = inputs.study["samplers"][sampler]
             null = read_null(null_csv, (options["prompt_bars"], options["bars"]))
+            every = {model: [one for _, pieces in seeds for one in pieces] for model, seeds in models.items()}
             series = [
-                (model, colours[model], [float(one["nearness"] or "nan") for _, pieces in seeds for one in pieces])
-                for model, seeds in models.items()
+                (model, colours[model], [float(one["nearness"] or "nan") for one in pieces])
+                for model, pieces in every.items()
             ]
-            beyond = "; ".join(
-                f"{model}: {sum(value > null.critical for value in values)} of {len(values)} samples beyond"
-                for model, _, values in series
-            )
+            beyond = "; ".join(f"{model}: {_flagged(pieces)} samples beyond" for model, pieces in every.items())
             alt = (
                 f"Nearness of samples to the training set, {dataset}, {representation}, {sampler}: "
                 f"limit of {null.n} unseen real pieces {show(null.critical)}; {beyond}"
@@ -91,6 +89,10 @@ def copying_pages(
     return pages
 
 
+def _flagged(pieces: Pieces) -> str:
+    return f"{sum(one['verdict'] in judge.FLAGGED for one in pieces)} of {len(pieces)}"
+
+
 def _summary(
     found: Mapping[str, Mapping[str, Sequence[tuple[str, Pieces]]]], rows: Sequence[Row], colours: Mapping[str, int]
 ) -> Table:
@@ -98,7 +100,7 @@ def _summary(
     for sampler, models in found.items():
         for model, seeds in models.items():
             every = [one for _, pieces in seeds for one in pieces]
-            cells = [Cell(f"{sum(one['verdict'] in judge.FLAGGED for one in every)} of {len(every)}")]
+            cells = [Cell(_flagged(every))]
             for metric in ("near_copied_bars", "longest_match", "ngram_excess", "two_bar_matches"):
                 values = [row for row in rows if (row.metric, row.sampler, row.model) == (metric, sampler, model)]
                 row = next((row for row in values if row.seed == "all"), None)
