@@ -26,11 +26,11 @@ def value(name: str, own: np.ndarray, reference: np.ndarray = REAL) -> float:
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    return float(densities.overlap(densities.whole(a), densities.whole(b))[0])
+    return float(densities.overlap(densities.of_values(a), densities.of_values(b))[0])
 
 
 def divergence(a: np.ndarray, b: np.ndarray) -> float:
-    return float(densities.divergence(densities.whole(a), densities.whole(b))[0])
+    return float(densities.divergence(densities.of_values(a), densities.of_values(b))[0])
 
 
 def test_a_shift_by_ten_deviations_is_nothing_to_mgeval() -> None:
@@ -88,23 +88,28 @@ def test_densities_are_those_of_the_kernels() -> None:
             high = max(x.max() + densities.REACH * width for x, width in zip((a, b), widths, strict=True))
             edges = np.linspace(0, high - low, densities.BINS + 1)
             for x, width, shares in zip(
-                (a, b), widths, densities.shares(densities.whole(a), densities.whole(b)), strict=True
+                (a, b), widths, densities.shares(densities.of_values(a), densities.of_values(b)), strict=True
             ):
                 kernels = np.diff(stats.norm.cdf(edges, x[:, None] - low, width), axis=1).mean(axis=0)
                 assert shares[0] == pytest.approx(kernels / kernels.sum(), abs=1e-12)
 
 
-@pytest.mark.parametrize("pieces", [4, 10, 230])
+@pytest.mark.parametrize("pieces", [5, 10, 230])
 def test_what_is_left_without_some_pieces_sums_up(pieces: int) -> None:
     own, other = np.random.default_rng(2).normal(size=(2, pieces))
-    inter, intra = np.abs(own[:, None] - other[:7]), np.abs(own[:, None] - own)
-    rows = [np.array([], int), *bootstrap.left_out(pieces)]
-    for numbers in (lambda distances: distances, lambda distances: np.exp(1j * distances)):
-        kept = [np.delete(own, left) for left in rows]
-        expected = [numbers(np.abs(values[:, None] - other[:7])).sum() for values in kept]
-        assert densities.without_rows(inter).sums(numbers(inter)) == pytest.approx(expected)
-        expected = [numbers(pdist(values[:, None])).sum() for values in kept]
-        assert mgeval._without_rows_and_columns(intra).sums(numbers(intra)) == pytest.approx(expected)
+    waves = np.array([0.3, 2.0, 40.0])
+    left = [own, *(np.delete(own, rows) for rows in bootstrap.left_out(pieces))]
+    kinds = [
+        (densities.of_values(own, True), left),
+        (densities.of_distances(own, other[:7], True), [np.abs(one[:, None] - other[:7]).reshape(-1) for one in left]),
+        (mgeval._pairs(own, True), [pdist(one[:, None]) for one in left]),
+    ]
+    for found, expected in kinds:
+        assert found.counts_K == pytest.approx([len(one) for one in expected])
+        widths = [np.std(one, ddof=1) * len(one) ** -0.2 for one in expected]
+        assert found.widths_K == pytest.approx(widths)
+        sums = [np.exp(1j * waves * (one[:, None] + 0.5)).sum(axis=0) for one in expected]
+        assert found.waves(waves, -0.5) == pytest.approx(np.array(sums).T)
 
 
 @pytest.mark.parametrize("name", ["overlap_area", "feature_kl"])

@@ -13,10 +13,10 @@ the size of the smaller. `*_compat` does the same, to compare with published fig
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy import integrate, stats
-from scipy.spatial.distance import pdist
 
 from dalsegno.metrics import bootstrap, densities
 from dalsegno.metrics.densities import Samples
@@ -49,29 +49,39 @@ def _kernel(values: np.ndarray) -> Callable[[float], float]:
 
 
 def _intra_inter(own: np.ndarray, other: np.ndarray, left: bool) -> tuple[Samples, Samples]:
-    inter_NxM = np.abs(own[:, None] - other)
-    if not left:
-        return densities.whole(pdist(own[:, None])), densities.whole(inter_NxM)
-    return _without_rows_and_columns(np.abs(own[:, None] - own)), densities.without_rows(inter_NxM)
+    return _pairs(own, left), densities.of_distances(own, other, left)
 
 
-def _without_rows_and_columns(distances_NxN: np.ndarray) -> Samples:
-    """Each pair of pieces once: all of them, and without the pieces of each of `bootstrap.left_out`."""
-    n = len(distances_NxN)
-    first_G, other_G = bootstrap.groups(n)
-    sizes_G = np.diff(first_G, append=n)
-    left_K = n - np.concatenate([[0], sizes_G, sizes_G + sizes_G[other_G]])
+def _pairs(own_N: np.ndarray, left: bool) -> Samples:
+    """The distances of the pieces to each other, each pair once; where asked, without those of `bootstrap.left_out`."""
+    first_P, second_P, ends_K1 = _pairs_left_out(len(own_N) if left else 0)
 
-    def sums(numbers_NxN: np.ndarray) -> np.ndarray:
-        blocks_GxG = np.add.reduceat(np.add.reduceat(numbers_NxN, first_G, axis=0), first_G, axis=1)
-        rows_G, own_G = blocks_GxG.sum(axis=1), blocks_GxG.diagonal()
-        without_G = rows_G.sum() - 2 * rows_G + own_G
-        twice_G = 2 * blocks_GxG[np.arange(len(other_G)), other_G]
-        pairs_G = without_G - 2 * rows_G[other_G] + own_G[other_G] + twice_G
-        both_ways_K = np.concatenate([rows_G.sum()[None], without_G, pairs_G])
-        return np.asarray((both_ways_K - left_K * numbers_NxN[0, 0]) / 2)  # no piece is a pair with itself
+    def sums(of_piece_xN: np.ndarray, of_pair_xP: np.ndarray) -> np.ndarray:
+        each_way_xK = densities.sums_of_pieces(of_piece_xN, left)
+        up_to_xP1 = np.cumsum(np.concatenate([np.zeros_like(of_piece_xN[..., :1]), of_pair_xP], axis=-1), axis=-1)
+        return np.asarray(each_way_xK - each_way_xK[..., :1] / 2 + np.diff(up_to_xP1[..., ends_K1], axis=-1))
 
-    return Samples(distances_NxN, sums)
+    def waves(waves_J: np.ndarray, zero: float) -> np.ndarray:
+        itself_J1, distances_P = np.exp(-1j * waves_J * zero)[:, None], np.abs(own_N[first_P] - own_N[second_P])
+        of_piece_JxN = densities.waves_of_distances(own_N, own_N, waves_J, zero) - itself_J1
+        return sums(of_piece_JxN, np.exp(1j * waves_J[:, None] * (distances_P - zero)))
+
+    def sums_of_matrix(numbers_NxN: np.ndarray) -> np.ndarray:
+        return sums(numbers_NxN.sum(axis=1) - numbers_NxN.diagonal(), numbers_NxN[first_P, second_P])
+
+    distances_NxN = np.abs(own_N[:, None] - own_N)
+    # No piece is a pair with itself: what stands there must be among the others anyway.
+    np.fill_diagonal(distances_NxN, distances_NxN[0, 1])
+    return densities.samples(distances_NxN, sums_of_matrix, waves)
+
+
+@lru_cache(maxsize=4)
+def _pairs_left_out(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both pieces of each pair that is left out, of none and for each of `bootstrap.left_out`; `ends_K1` of these."""
+    sets = bootstrap.left_out(n) if n else []
+    pairs = [np.stack([rows[i] for i in np.triu_indices(len(rows), 1)]) for rows in sets]
+    first_P, second_P = np.concatenate([np.empty((2, 0), int), *pairs], axis=1)
+    return first_P, second_P, np.cumsum([0, 0, *(found.shape[1] for found in pairs)])
 
 
 def _intra_inter_compat(compare: OneFeature) -> OneFeature:

@@ -208,7 +208,7 @@ def of_densities(
 
 
 def _feature(own: np.ndarray, other: np.ndarray, left: bool) -> tuple[Samples, Samples]:
-    return densities.without_rows(own[:, None]) if left else densities.whole(own), densities.whole(other)
+    return densities.of_values(own, left), densities.of_values(other)
 
 
 PRECISION_NEIGHBOURS = 3
