@@ -136,6 +136,34 @@ def test_two_processes_equal_one(family, tmp_path):
     assert_near(tmp_path / "two", alone(data, tmp_path, model))
 
 
+SAMPLING = """
+import sys
+from pathlib import Path
+from dalsegno.training import devices
+devices.configure(1)
+from dalsegno.representations.base import Packed
+from dalsegno.sampling.decode import generate
+from dalsegno.sampling.options import Sampler
+from tests.unit.tiny import trained
+import jax
+packed = Packed(Path(sys.argv[1]))
+samples = generate(trained("transformer", packed), Sampler(count=5, bars=4, prompt_bars=1), packed, 0)
+print(jax.local_device_count(), [piece.tolist() for piece in samples])
+"""
+
+
+def test_samples_are_the_same_on_three_devices(tmp_path):
+    """Five rows do not divide by three."""
+    data = packed(tmp_path / "packed", "events")
+    told = []
+    for number in (1, 3):
+        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={number}"}
+        program = [sys.executable, "-c", SAMPLING, str(data.folder)]
+        told.append(subprocess.run(program, env=environment, text=True, capture_output=True, check=True).stdout)
+    assert told[0].startswith("1 ") and told[1].startswith("3 ")
+    assert told[0][2:] == told[1][2:]
+
+
 def printed(program: str) -> str:
     """What a program writes that configures its devices itself."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

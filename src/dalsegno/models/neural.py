@@ -16,6 +16,9 @@ from dalsegno.models.base import FREE, Arrays, Request
 from dalsegno.representations import batching
 from dalsegno.representations.base import Vocabulary
 
+Options = tuple[float, int, float, int | None, int | None]
+"""Of a sampler: temperature, top-k, nucleus, the token that begins a bar, and after how many of these to end."""
+
 
 def named(tree: Any) -> dict[str, jax.Array]:
     """The arrays of an NNX state by dotted path."""
@@ -63,7 +66,7 @@ class Neural:
         if arrays is not None:
             self.set_arrays(arrays)
         self._log_probs = jax.jit(self._batch_log_probs)
-        self._loop = jax.jit(self._generate, static_argnames="options")
+        self._loop = jax.jit(self._generate_spread, static_argnums=0)
 
     def arrays(self) -> Arrays:
         """The weights by dotted path."""
@@ -112,27 +115,60 @@ class Neural:
         return inputs
 
     def generate(self, request: Request) -> list[np.ndarray]:
-        """See `dalsegno.models.base.Trained`; all sequences in one batch and one compiled loop."""
+        """See `dalsegno.models.base.Trained`; all sequences in one batch, and one compiled loop on each device."""
         told = None
         if request.attributes:
             told = wished(request.attributes, self.attributes, request.steps, self.vocabulary.period)
             told = np.broadcast_to(told, (len(request.prompts), *told.shape))
         options = (request.temperature, request.top_k, request.top_p, request.bar, request.bars)
+        # Every device has as many rows; those that fill up are written and not returned.
+        number = len(request.prompts)
+        rows = np.minimum(np.arange(-number % jax.local_device_count() + number), number - 1)
         tokens, ends = self._loop(
+            options,
             self.params,
-            request.given(self.vocabulary.width),
-            told,
+            request.given(self.vocabulary.width)[rows],
+            None if told is None else told[rows],
             request.grammar.allowed_SxV,
             request.grammar.next_SxV.astype(np.int32),
             np.int32(request.grammar.start),
             jax.random.key(request.seed),
-            options=options,
         )
-        tokens, ends = np.asarray(tokens, np.int16), np.asarray(ends)
+        tokens, ends = np.asarray(tokens, np.int16), np.asarray(ends)[:number]
         return [tokens[row, :end] for row, end in enumerate(ends)]
+
+    def _generate_spread(
+        self,
+        options: Options,
+        params: Any,
+        given_BxTxK: jax.Array,
+        attributes_BxTxA: jax.Array | None,
+        *others: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        """`_generate`, each device of this process its own rows; the draws of a row are the same on any of them."""
+        number = len(given_BxTxK)
+        mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("rows",))
+        if mesh.size == 1:
+            return self._generate(options, 0, number, params, given_BxTxK, attributes_BxTxA, *others)
+        split, whole = jax.sharding.PartitionSpec("rows"), jax.sharding.PartitionSpec()
+
+        def own(
+            params: Any, given_BxTxK: jax.Array, attributes_BxTxA: jax.Array | None, *others: jax.Array
+        ) -> tuple[jax.Array, jax.Array]:
+            first = jax.lax.axis_index("rows") * len(given_BxTxK)
+            return self._generate(options, first, number, params, given_BxTxK, attributes_BxTxA, *others)
+
+        within = (whole, split, split, *[whole] * len(others))
+        # Not checked, as in `steps.per_device`.
+        spread = jax.shard_map(own, mesh=mesh, in_specs=within, out_specs=split, check_vma=False)
+        result: tuple[jax.Array, jax.Array] = spread(params, given_BxTxK, attributes_BxTxA, *others)
+        return result
 
     def _generate(
         self,
+        options: Options,
+        first: jax.Array | int,
+        number: int,
         params: Any,
         given_BxTxK: jax.Array,
         attributes_BxTxA: jax.Array | None,
@@ -140,9 +176,8 @@ class Neural:
         next_SxV: jax.Array,
         start: jax.Array,
         key: jax.Array,
-        options: tuple[float, int, float, int | None, int | None],
     ) -> tuple[jax.Array, jax.Array]:
-        """Fixed buffers: `tokens_BxTxK` and the length of each sequence."""
+        """Fixed buffers: `tokens_BxTxK` and the length of each sequence, of rows from `first` on of `number`."""
         temperature, top_k, top_p, bar, bars = options
         model: steps.StepModel = nnx.merge(self.graph, params)
         vocabulary = self.vocabulary
@@ -163,7 +198,10 @@ class Neural:
 
             def draw(k: Any, logits_BxV: jax.Array, automaton_B: jax.Array) -> tuple[jax.Array, jax.Array]:
                 scores = filters.restrict(logits_BxV, allowed_SxV[automaton_B], temperature, top_k, top_p, jnp)
-                drawn = jax.random.categorical(jax.random.fold_in(step_key, k), scores)
+                # `jax.random.categorical` of all rows; only the noise of these is computed.
+                noise = jax.random.gumbel(jax.random.fold_in(step_key, k), (number, scores.shape[-1]), scores.dtype)
+                own = jax.lax.dynamic_slice_in_dim(noise, first, batch)
+                drawn = jnp.argmax(scores + own, axis=-1)
                 token = jnp.where(given_BxK[:, k] == FREE, drawn, given_BxK[:, k])
                 return token, next_SxV[automaton_B, token]
 

@@ -5,13 +5,14 @@ Positions are rotary (Su et al. 2021), or relative as in the Music Transformer (
 Attention reaches back `span` steps and no further (Child et al. 2019), so that pieces longer than the training
 window meet no distance that training has not seen, and decoding needs a cache of fixed size.
 
-Legend of shape suffixes: B sequences, T steps, L layers, S span, H attention heads, C channels of a head,
-D = H · C features.
+Legend of shape suffixes: B sequences, T steps, S span, H attention heads, C channels of a head, D = H · C features,
+P parts of a cache, Q steps of a part.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import jax
@@ -27,9 +28,10 @@ from dalsegno.representations.base import Vocabulary
 
 SUPPORTS = frozenset({"likelihood", "prompt", "voice", "attributes", "mixture"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
+Parts = tuple[jax.Array, ...]
 LONGEST_WAVE = 10_000.0
 PARTS, SMALLEST_PART = 8, 64
-"""In how many parts a cache is read, and the steps of one at least."""
+"""How many arrays a layer's keys are cached in, and the steps of one at least."""
 
 
 class Config(Conditioned):
@@ -57,17 +59,35 @@ class Config(Conditioned):
 
 
 class State(NamedTuple):
-    """The cache: a ring of the last S steps.
+    """The cache: a ring of the last S steps, cut into P arrays of each layer.
 
     Attributes:
         step: steps written so far.
-        keys_LxBxHxCxS, values_LxBxHxSxC: the entry of step t lies at t mod S; keys know their place, see
-            `Block.placed`.
+        keys, values: of each layer the parts BxHxCxQ; the entry of step t lies at t mod S, counted through the parts.
+            Keys know their place, see `Block.placed`.
     """
 
     step: jax.Array
-    keys_LxBxHxCxS: jax.Array
-    values_LxBxHxSxC: jax.Array
+    keys: tuple[Parts, ...]
+    values: tuple[Parts, ...]
+
+
+def _firsts(parts: Parts) -> list[int]:
+    """Where each part begins in the ring."""
+    return [0, *accumulate(part.shape[-1] for part in parts[:-1])]
+
+
+def _written(parts: Parts, entry_BxHxCx1: jax.Array, slot: jax.Array) -> Parts:
+    """The parts of a cache after `entry_BxHxCx1` has been written at `slot` of the ring."""
+    after = []
+    for first, part in zip(_firsts(parts), parts, strict=True):
+        size = part.shape[-1]
+        at = jnp.clip(slot - first, 0, size - 1)
+        # In every part, so that each is changed where it lies: one that a condition returns is copied.
+        kept = jax.lax.dynamic_slice_in_dim(part, at, 1, axis=3)
+        entry = jnp.where((first <= slot) & (slot < first + size), entry_BxHxCx1, kept)
+        after.append(jax.lax.dynamic_update_slice_in_dim(part, entry, at, axis=3))
+    return tuple(after)
 
 
 def turns(positions_T: np.ndarray | jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
@@ -135,24 +155,38 @@ class Block(nnx.Module):
         )
         return q, k, v
 
-    def look_back(
-        self,
-        number: int,
-        size: int,
-        query_BxHxC: jax.Array,
-        keys_LxBxHxCxS: jax.Array,
-        values_LxBxHxSxC: jax.Array,
-        step: jax.Array,
-    ) -> jax.Array:
-        """`mixed_BxHxC` of the present step, from the first `size` entries of layer `number` of the cache."""
-        # Sums of products, whose last axis is long: XLA on CPUs neither vectorises a short one nor batches dots well.
-        scores = jnp.sum(query_BxHxC[..., None] * keys_LxBxHxCxS[number, ..., :size], axis=2)
-        if self.distances is not None:
-            by_distance = jnp.einsum("BHC,HSC->BHS", query_BxHxC, self.distances[...])
-            back = (step - jnp.arange(size)) % self.config.span
-            scores += by_distance[..., back]
-        weights = jax.nn.softmax(jnp.where(jnp.arange(size) <= step, scores, attention.REFUSED))
-        return jnp.sum(weights[..., None] * values_LxBxHxSxC[number, ..., :size, :], axis=2)
+    def look_back(self, query_BxHxC: jax.Array, keys: Parts, values: Parts, step: jax.Array) -> jax.Array:
+        """`mixed_BxHxC` of the present step, from this layer's cache; parts that nothing was written to are not read.
+
+        Each part is an array of its own and lies with its steps side by side, as XLA's products on CPUs would copy a
+        slice, and are at their fastest along a long last axis.
+        """
+        distances = self.distances
+        by_distance = None if distances is None else jnp.einsum("BHC,HSC->BHS", query_BxHxC, distances[...])
+        firsts = _firsts(keys)
+
+        def scores(first: int, part_BxHxCxQ: jax.Array) -> jax.Array:
+            found = jnp.einsum("BHC,BHCQ->BHQ", query_BxHxC, part_BxHxCxQ)
+            at = first + jnp.arange(part_BxHxCxQ.shape[-1])
+            if by_distance is not None:
+                found += by_distance[..., (step - at) % self.config.span]
+            return jnp.where(at <= step, found, attention.REFUSED)
+
+        def refused(part_BxHxCxQ: jax.Array) -> jax.Array:
+            return jnp.full((*query_BxHxC.shape[:2], part_BxHxCxQ.shape[-1]), attention.REFUSED)
+
+        def mean(part_BxHxCxQ: jax.Array, weights_BxHxQ: jax.Array) -> jax.Array:
+            return jnp.einsum("BHQ,BHCQ->BHC", weights_BxHxQ, part_BxHxCxQ)
+
+        every = [
+            jax.lax.cond(first <= step, partial(scores, first), refused, part)
+            for first, part in zip(firsts, keys, strict=True)
+        ]
+        weights = jnp.split(jax.nn.softmax(jnp.concatenate(every, axis=-1)), firsts[1:], axis=-1)
+        return sum(
+            jax.lax.cond(first <= step, mean, lambda *_: jnp.zeros_like(query_BxHxC), part, share)
+            for first, part, share in zip(firsts, values, weights, strict=True)
+        )
 
     def joined(self, mixed_BxHxTxC: jax.Array) -> jax.Array:
         """The attention branch's output, BxTxD."""
@@ -195,31 +229,24 @@ class Network(steps.StepModel):
 
     def start(self, batch: int) -> State:
         config = self.config
-        shape = (config.layers, batch, config.attention_heads)
-        keys = jnp.zeros((*shape, self.channels, config.span))
-        values = jnp.zeros((*shape, config.span, self.channels))
-        return State(jnp.int32(0), keys, values)
+        size = max(SMALLEST_PART, -(-config.span // PARTS))
+        sizes = [min(size, config.span - first) for first in range(0, config.span, size)]
+        blank = tuple(jnp.zeros((batch, config.attention_heads, self.channels, one)) for one in sizes)
+        return State(jnp.int32(0), (blank,) * config.layers, (blank,) * config.layers)
 
     def advance(self, state: State, x_BxD: jax.Array) -> tuple[State, jax.Array]:
-        span = self.config.span
-        slot, turned = state.step % span, turns(state.step[None], self.channels)
-        keys, values = state.keys_LxBxHxCxS, state.values_LxBxHxSxC
-        # Of a cache that fills only what has been written is read, up to the end of its eighth.
-        part = max(SMALLEST_PART, -(-span // PARTS))
-        sizes = [*range(part, span, part), span]
-        reached = jnp.minimum(state.step // part, len(sizes) - 1)
-        x = x_BxD[:, None]
-        for number, block in enumerate(self.blocks):
+        slot, turned = state.step % self.config.span, turns(state.step[None], self.channels)
+        x, after_keys, after_values = x_BxD[:, None], [], []
+        for block, keys, values in zip(self.blocks, state.keys, state.values, strict=True):
             q, k, v = block.heads(x)
-            key = jnp.swapaxes(block.placed(k, turned), 2, 3)
-            keys = jax.lax.dynamic_update_slice(keys, key[None], (number, 0, 0, 0, slot))
-            values = jax.lax.dynamic_update_slice(values, v[None], (number, 0, 0, slot, 0))
+            keys = _written(keys, jnp.swapaxes(block.placed(k, turned), 2, 3), slot)
+            values = _written(values, jnp.swapaxes(v, 2, 3), slot)
             query = block.placed(q, turned)[:, :, 0] * q.shape[-1] ** -0.5
-            ways = [partial(block.look_back, number, size) for size in sizes]
-            mixed = jax.lax.switch(reached, ways, query, keys, values, state.step)
-            x = x + block.joined(mixed[:, :, None])
+            x = x + block.joined(block.look_back(query, keys, values, state.step)[:, :, None])
             x = x + block.feed(x)
-        return State(state.step + 1, keys, values), steps.normalized(x[:, 0], self.scale[...])
+            after_keys.append(keys)
+            after_values.append(values)
+        return State(state.step + 1, tuple(after_keys), tuple(after_values)), steps.normalized(x[:, 0], self.scale[...])
 
 
 def load(config: Config, vocabulary: Vocabulary, arrays: Arrays) -> neural.Neural:
