@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
-from dalsegno.metrics import bootstrap, densities
+from dalsegno.metrics import densities, jackknife
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
 from dalsegno.metrics.densities import Samples
 
@@ -38,7 +38,7 @@ class SetMetric:
         lowest, highest: the numbers' range, at which intervals are cut.
         draws: sets that are drawn for the band of a control.
         without: from `reference_MxD` to a function of `own_NxD` that gives the numbers_2G without each of
-            `bootstrap.left_out`, where there is a quicker way than to ask `against` for each.
+            `jackknife.left_out`, where there is a quicker way than to ask `against` for each.
         jackknife: whether the interval of a set of samples is taken.
         halves: whether the same number between two halves of the reference is noted beside each value.
     """
@@ -75,9 +75,8 @@ class SetMetric:
         own_NxD: np.ndarray,
         reference_MxD: np.ndarray,
         seed: int = 0,
-        resamples: int = bootstrap.RESAMPLES,
     ) -> Estimate:
-        """The number of a set with its interval over pieces, the reference fixed."""
+        """The number of a set with its interval over pieces, the reference fixed; `seed` is of the halves."""
         n = len(own_NxD)
         if reason := self.refused(n, *reference_MxD.shape):
             return Estimate(np.nan, np.nan, np.nan, n, reason)
@@ -86,13 +85,13 @@ class SetMetric:
         if np.isnan(value):
             return Estimate(np.nan, np.nan, np.nan, n, UNDEFINED)
         low = high = np.nan
-        left_out = bootstrap.left_out(n)
+        left_out = jackknife.left_out(n)
         if self.jackknife and n - max(map(len, left_out)) >= self.floors(own_NxD.shape[1])[0]:
             if self.without is not None:
                 left = self.without(reference_MxD)(own_NxD)
             else:
                 left = np.array([compare(np.delete(own_NxD, rows, axis=0)) for rows in left_out])
-            low, high = bootstrap.of_set(value, left, seed, resamples, self.lowest, self.highest)
+            low, high = jackknife.interval(value, left, self.lowest, self.highest)
         return Estimate(value, low, high, n, self._null(reference_MxD, seed) if self.halves else "")
 
     def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
