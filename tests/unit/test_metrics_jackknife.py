@@ -47,11 +47,11 @@ def test_what_two_pieces_tell_together_is_not_counted_twice() -> None:
     """Of two parts of one variance, one by pieces, one by pairs, the jackknife counts the second twice."""
     values = np.random.default_rng(6).normal(size=60)
     values -= values.mean()
-    for shift, divisor in ((0.0, 2.0), (3.0, 1.0)):
+    for shift, pairs, divisor in ((0.0, True, 2.0), (3.0, True, 1.0), (0.0, False, 1.0)):
         left = np.array([np.delete(values + shift, rows).mean() ** 2 for rows in jackknife.left_out(60)])
         single = left[:60]
         error = np.sqrt(59 / 60 * ((single - single.mean()) ** 2).sum())
-        low, high = jackknife.interval(shift**2, left, -np.inf)
+        low, high = jackknife.interval(shift**2, left, -np.inf, pairs=pairs)
         freedom = jackknife._freedom((single - single.mean()) ** 2)
         assert (high - low) / 2 == pytest.approx(error / np.sqrt(divisor) * stats.t.ppf(0.975, freedom), rel=0.02)
 

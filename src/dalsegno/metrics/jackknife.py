@@ -35,7 +35,9 @@ def left_out(n: int) -> list[np.ndarray]:
     return rows + [np.concatenate([rows[i], rows[other]]) for i, other in enumerate(other_G)]
 
 
-def interval(value: float, left_2G: np.ndarray, lowest: float = 0.0, highest: float = np.inf) -> tuple[float, float]:
+def interval(
+    value: float, left_2G: np.ndarray, lowest: float = 0.0, highest: float = np.inf, pairs: bool = True
+) -> tuple[float, float]:
     """Both ends of the interval of a number of a set; cut at the number's range, and never without the number.
 
     A number that begins at 0 is taken by its logarithm, where its error hardly depends on how large it came out; the
@@ -46,23 +48,25 @@ def interval(value: float, left_2G: np.ndarray, lowest: float = 0.0, highest: fl
 
     Args:
         left_2G: the number without each of `left_out`.
+        pairs: whether what two pieces tell together is taken off.
     """
     if lowest == 0 and value > 0 and (left_2G > 0).all():
-        reach, variance = _reach(float(np.log(value)), np.log(left_2G))
+        reach, variance = _reach(float(np.log(value)), np.log(left_2G), pairs)
         if variance <= VAGUE:
             low, high = value * np.exp(variance + np.array([-reach, reach]))
             return float(max(min(low, value), lowest)), float(min(max(high, value), highest))
-    reach, _ = _reach(value, left_2G)
+    reach, _ = _reach(value, left_2G, pairs)
     return float(max(value - reach, lowest)), float(min(value + reach, highest))
 
 
-def _reach(value: float, left_2G: np.ndarray) -> tuple[float, float]:
+def _reach(value: float, left_2G: np.ndarray, pairs: bool) -> tuple[float, float]:
     """Half the width of the interval of a number, and its variance by the jackknife.
 
     That variance counts what two pieces tell together twice, which is all there is where a distance is near its least
     value (Efron and Stein, The Jackknife Estimate of Variance, Annals of Statistics 9, 1981). How much that is, the
     pairs say, and the variance is divided by one plus its share, two at most: by less than the difference of both,
-    since few pairs know it badly, and count what three or more pieces tell together thrice and more.
+    since few pairs know it badly, and count what three or more pieces tell together thrice and more. Where single
+    pieces make the number, the variance is right as it is, and the pairs tell of the same pieces again.
 
     How well a variance is known depends on how evenly the pieces make it: the degrees of freedom of Student's t are
     those that the kurtosis of the pieces' parts leaves (Satterthwaite, Biometrics Bulletin 2, 1946).
@@ -76,8 +80,9 @@ def _reach(value: float, left_2G: np.ndarray) -> tuple[float, float]:
     other_G = single_G[groups(g)[1]]
     together_G = g * value - (g - 1) * (single_G + other_G) + (g - 2) * pair_G
     twice = g / (g - 1) / 2 * float((together_G**2).mean())
+    divisor = 1 + min(twice / variance, 1) if pairs else 1.0
     deviations = -stdtrit(_freedom(squares_G), (1 - LEVEL) / 2)
-    return float(deviations * np.sqrt(variance / (1 + min(twice / variance, 1)))), variance
+    return float(deviations * np.sqrt(variance / divisor)), variance
 
 
 def _freedom(squares_G: np.ndarray) -> float:

@@ -124,7 +124,7 @@ def summed_distance(metric: HistogramDistance, counts_NxB: np.ndarray, reference
     if n < 3:
         return bootstrap.Estimate(value, np.nan, np.nan, n)
     without = np.array([total - counts[rows].sum(axis=0) for rows in jackknife.left_out(n)])
-    ends = jackknife.interval(value, metric.distances(without, reference_B))
+    ends = jackknife.interval(value, metric.distances(without, reference_B), pairs=metric.pairs)
     return bootstrap.Estimate(value, *ends, n)
 
 

@@ -40,6 +40,7 @@ class SetMetric:
         without: from `reference_MxD` to a function of `own_NxD` that gives the numbers_2G without each of
             `jackknife.left_out`, where there is a quicker way than to ask `against` for each.
         jackknife: whether the interval of a set of samples is taken.
+        pairs: whether what two pieces tell together is taken off it (`dalsegno.metrics.jackknife`).
         halves: whether the same number between two halves of the reference is noted beside each value.
     """
 
@@ -52,6 +53,7 @@ class SetMetric:
     draws: int = 200
     without: Callable[[np.ndarray], Several] | None = None
     jackknife: bool = True
+    pairs: bool = True
     halves: bool = False
     a_dimension: int = 0
     space: Literal["features", "embeddings"] = "features"
@@ -91,7 +93,7 @@ class SetMetric:
                 left = self.without(reference_MxD)(own_NxD)
             else:
                 left = np.array([compare(np.delete(own_NxD, rows, axis=0)) for rows in left_out])
-            low, high = jackknife.interval(value, left, self.lowest, self.highest)
+            low, high = jackknife.interval(value, left, self.lowest, self.highest, self.pairs)
         return Estimate(value, low, high, n, self._null(reference_MxD, seed) if self.halves else "")
 
     def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
@@ -183,6 +185,7 @@ def of_densities(
     samples: Callable[[np.ndarray, np.ndarray, bool], tuple[Samples, Samples]],
     unit: str,
     highest: float = np.inf,
+    pairs: bool = True,
 ) -> SetMetric:
     """The mean over the features of a comparison of two densities.
 
@@ -202,6 +205,7 @@ def of_densities(
         3,
         highest=highest,
         draws=20,
+        pairs=pairs,
         without=lambda reference_MxD: lambda own_NxD: numbers(reference_MxD, True)(own_NxD)[1:],
     )
 
@@ -257,8 +261,11 @@ set_similarity = SetMetric(_set_similarity, "cosine", 2, 0, lowest=-1.0, highest
 overlap_area = of_densities(densities.overlap, _feature, "area", highest=1.0)
 """Area under both densities of a feature, on one grid, tails included; mean over features."""
 
-feature_kl = of_densities(densities.divergence, _feature, "bits")
-"""Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features."""
+feature_kl = of_densities(densities.divergence, _feature, "bits", pairs=False)
+"""Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features.
+
+Single pieces make it, those beyond the held-out pieces' reach.
+"""
 
 feature_wasserstein = SetMetric(each_feature(densities.wasserstein), "deviations", 1, 1)
 """First Wasserstein distance of a feature to held-out music, in training standard deviations; mean over features."""
