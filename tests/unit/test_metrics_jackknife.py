@@ -43,6 +43,14 @@ def test_a_share_of_which_one_piece_has_any_has_an_interval() -> None:
     assert 0 == low < values.mean() < high < 0.2
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_that_all_pieces_have_may_be_less(share: float) -> None:
+    left = np.full(2 * 48, share)
+    low, high = jackknife.interval(share, left, 0.0, 1.0)
+    assert high - low == pytest.approx(1 - 0.05 ** (1 / 48)) and share in (low, high) and 0 <= low < high <= 1
+    assert jackknife.interval(share, left) == (share, share), "no share"
+
+
 def test_what_two_pieces_tell_together_is_not_counted_twice() -> None:
     """Of two parts of one variance, one by pieces, one by pairs, the jackknife counts the second twice."""
     values = np.random.default_rng(6).normal(size=60)
