@@ -1,7 +1,5 @@
 """Intervals and paired tests: families, seeds, few pieces. What they cover: `test_metrics_coverage.py`."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -49,36 +47,6 @@ def test_intervals_narrow_with_more_pieces() -> None:
     few = bootstrap.mean(random.normal(size=10), seed=0)
     many = bootstrap.mean(random.normal(size=1000), seed=0)
     assert many.high - many.low < 0.3 * (few.high - few.low)
-
-
-def of_set(number: Callable[[np.ndarray], float], values: np.ndarray) -> tuple[float, float]:
-    left = np.array([number(np.delete(values, rows)) for rows in bootstrap.left_out(len(values))])
-    return bootstrap.of_set(number(values), left, seed=0, lowest=-np.inf)
-
-
-def test_the_interval_of_a_set_is_that_of_its_mean_where_pieces_add_up() -> None:
-    values = np.random.default_rng(5).gamma(2, size=40)
-    mean = bootstrap.mean(values, seed=0)
-    assert of_set(lambda x: float(x.mean()), values) == pytest.approx((mean.low, mean.high))
-    assert of_set(lambda x: 3.0, values) == (3.0, 3.0)
-
-
-def test_what_two_pieces_tell_together_is_not_counted_twice() -> None:
-    """Of two parts of one variance, one by pieces, one by pairs, the pseudo-values count the second twice."""
-    values = np.random.default_rng(6).normal(size=60)
-    values -= values.mean()
-    for shift, narrower in ((0.0, 1 / np.sqrt(1 + bootstrap.TOGETHER)), (3.0, 1.0)):
-        left = np.array([np.delete(values + shift, rows).mean() ** 2 for rows in bootstrap.left_out(60)])
-        pseudo = bootstrap.mean(60 * shift**2 - 59 * left[:60], seed=0)
-        low, high = bootstrap.of_set(shift**2, left, seed=0, lowest=-np.inf)
-        assert high - low == pytest.approx(narrower * (pseudo.high - pseudo.low), rel=0.02)
-
-
-def test_large_sets_are_left_out_in_groups() -> None:
-    rows = bootstrap.left_out(250)
-    assert len(rows) == 2 * bootstrap.GROUPS
-    assert sorted(np.concatenate(rows[: bootstrap.GROUPS]).tolist()) == list(range(250))
-    assert all(len(set(pair.tolist())) == len(pair) >= 4 for pair in rows[bootstrap.GROUPS :])
 
 
 def test_families_are_drawn_whole() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import pdist
 
-from dalsegno.metrics import bootstrap, densities, mgeval
+from dalsegno.metrics import densities, jackknife, mgeval
 from dalsegno.metrics.features import FEATURES, Space, features
 from dalsegno.metrics.registry import METRICS, load_metric
 from dalsegno.metrics.sets import SetMetric, frechet_distance
@@ -98,7 +98,7 @@ def test_densities_are_those_of_the_kernels() -> None:
 def test_what_is_left_without_some_pieces_sums_up(pieces: int) -> None:
     own, other = np.random.default_rng(2).normal(size=(2, pieces))
     waves = np.array([0.3, 2.0, 40.0])
-    left = [own, *(np.delete(own, rows) for rows in bootstrap.left_out(pieces))]
+    left = [own, *(np.delete(own, rows) for rows in jackknife.left_out(pieces))]
     kinds = [
         (densities.of_values(own, True), left),
         (densities.of_distances(own, other[:7], True), [np.abs(one[:, None] - other[:7]).reshape(-1) for one in left]),
@@ -120,7 +120,7 @@ def test_densities_without_some_pieces_are_those_of_what_is_left(name: str) -> N
     own = np.random.default_rng(2).uniform(-1, 1, (20, 2))
     reference = np.concatenate([REAL[:, :2], [[-5, -5], [5, 5]]])
     compare = metric.against(reference)
-    one_by_one = [compare(np.delete(own, rows, axis=0)) for rows in bootstrap.left_out(20)]
+    one_by_one = [compare(np.delete(own, rows, axis=0)) for rows in jackknife.left_out(20)]
     assert metric.without(reference)(own) == pytest.approx(one_by_one, abs=1e-10)
 
 

@@ -98,11 +98,12 @@ def test_cached_steps_equal_the_whole_window(name, config, data, monkeypatch):
 def test_lstm_gradient_is_that_of_autodiff():
     from dalsegno.models.lstm import _recur_forward, recur
 
-    keys = jax.random.split(jax.random.key(0), 3)
-    gates, weights = jax.random.normal(keys[0], (6, 3, 16)), jax.random.normal(keys[1], (4, 16))
-    target = jax.random.normal(keys[2], (6, 3, 4))
-    ours = jax.grad(lambda g, w: jnp.sum(recur(g, w) * target), (0, 1))(gates, weights)
-    plain = jax.grad(lambda g, w: jnp.sum(_recur_forward(g, w)[0] * target), (0, 1))(gates, weights)
+    keys = jax.random.split(jax.random.key(0), 4)
+    shapes = ((6, 3, 16), (4, 16), (16,))
+    given = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=False))
+    target = jax.random.normal(keys[3], (6, 3, 4))
+    ours = jax.grad(lambda *x: jnp.sum(recur(*x) * target), (0, 1, 2))(*given)
+    plain = jax.grad(lambda *x: jnp.sum(_recur_forward(*x)[0] * target), (0, 1, 2))(*given)
     for one, other in zip(ours, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -110,11 +111,12 @@ def test_lstm_gradient_is_that_of_autodiff():
 def test_gru_gradient_is_that_of_autodiff():
     from dalsegno.models.gru import _recur_forward, recur
 
-    keys = jax.random.split(jax.random.key(0), 4)
-    given = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, ((6, 3, 12), (4, 12), (4,)), strict=False))
-    target = jax.random.normal(keys[3], (6, 3, 4))
-    ours = jax.grad(lambda *x: jnp.sum(recur(*x) * target), (0, 1, 2))(*given)
-    plain = jax.grad(lambda *x: jnp.sum(_recur_forward(*x)[0] * target), (0, 1, 2))(*given)
+    keys = jax.random.split(jax.random.key(0), 5)
+    shapes = ((6, 3, 12), (4, 12), (12,), (4,))
+    given = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=False))
+    target = jax.random.normal(keys[4], (6, 3, 4))
+    ours = jax.grad(lambda *x: jnp.sum(recur(*x) * target), (0, 1, 2, 3))(*given)
+    plain = jax.grad(lambda *x: jnp.sum(_recur_forward(*x)[0] * target), (0, 1, 2, 3))(*given)
     for one, other in zip(ours, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 

@@ -44,6 +44,7 @@ class HistogramDistance:
         unit: unit of the distance.
         axis: what the bins stand for.
         labels: one name a bin.
+        pairs: whether what two pieces tell together is taken off the interval (`dalsegno.metrics.jackknife`).
     """
 
     count: Callable[[Notes], np.ndarray]
@@ -51,6 +52,7 @@ class HistogramDistance:
     unit: str
     axis: str
     labels: tuple[str, ...]
+    pairs: bool = True
 
     def counts(self, pieces: Sequence[Notes]) -> np.ndarray:
         """`counts_PxB` of the pieces."""

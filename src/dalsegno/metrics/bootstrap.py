@@ -21,8 +21,6 @@ from scipy.special import ndtr, stdtr, stdtrit  # scipy.stats would cost every j
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-GROUPS = 100  # of pieces, each of which is left out once
-TOGETHER = 0.6  # share of a variance that is believed to be told by pairs; chosen on simulated sets
 FEW = 10  # families; with fewer, resamples are too alike for a studentised interval
 CELLS = 5_000_000  # resamples times families, 40 MB; beyond, fewer resamples, but never fewer than:
 ENOUGH = 1000
@@ -123,58 +121,6 @@ def mean(
     """Mean over the pieces where the value is defined, with its interval."""
     values = np.asarray(values_N, float)
     return ratio(values, np.ones(len(values)), seed, resamples, families)
-
-
-def groups(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """`first_G`, the first piece of each group of `n` pieces, and `other_G`, the group that it makes a pair with.
-
-    Groups are single pieces up to `GROUPS`. Those of a pair stand a third of the set apart: a batch may be alike.
-    """
-    g = min(n, GROUPS)
-    sizes_G = np.full(g, n // g) + (np.arange(g) < n % g)
-    return np.cumsum(sizes_G) - sizes_G, np.roll(np.arange(g), -max(g // 3, 1))
-
-
-def left_out(n: int) -> list[np.ndarray]:
-    """The rows of `n` pieces that `of_set` asks a number without: each of G `groups`, then G pairs of them."""
-    first_G, other_G = groups(n)
-    rows = np.split(np.arange(n), first_G[1:])
-    return rows + [np.concatenate([rows[i], rows[other]]) for i, other in enumerate(other_G)]
-
-
-def of_set(
-    value: float,
-    left_2G: np.ndarray,
-    seed: int,
-    resamples: int = RESAMPLES,
-    lowest: float = 0.0,
-    highest: float = np.inf,
-) -> tuple[float, float]:
-    """Both ends of the interval of a number of a whole set, such as a distance to another; cut at the number's range.
-
-    It is an interval for what sets of as many pieces give on average, all else fixed. The set itself cannot be
-    resampled: a piece beside its twin breaks what counts neighbours, and a resample lies farther from any other set
-    than the set does. What is resampled are the pseudo-values of its pieces, what each of them adds to the number
-    (Tukey 1958; Efron and Tibshirani, 1993, chapter 11).
-
-    Their variance counts what two pieces tell together twice, which is all there is where a distance is near its least
-    value (Efron and Stein, The Jackknife Estimate of Variance, Annals of Statistics 9, 1981). How much that is, the
-    pairs say, and the interval is narrowed: by less than the difference of both, and by no more than `TOGETHER`
-    allows, since few pairs know it badly, and count what three or more pieces tell together thrice and more.
-
-    Args:
-        left_2G: the number without each of `left_out`.
-    """
-    single_G, pair_G = np.split(left_2G, 2)
-    g = len(single_G)
-    found = mean(g * value - (g - 1) * single_G, seed, resamples)
-    variance = (g - 1) / g * ((single_G - single_G.mean()) ** 2).sum()
-    other_G = np.roll(single_G, -max(g // 3, 1))
-    together_G = g * value - (g - 1) * (single_G + other_G) + (g - 2) * pair_G
-    twice = g / (g - 1) / 2 * (together_G**2).mean()
-    narrower = 1 / np.sqrt(1 + min(twice / variance, TOGETHER)) if variance > 0 else 1.0
-    low, high = (value + narrower * (end - found.value) for end in (found.low, found.high))
-    return float(max(low, lowest)), float(min(high, highest))
 
 
 def difference(

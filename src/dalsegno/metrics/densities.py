@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from dalsegno.metrics import bootstrap
+from dalsegno.metrics import jackknife
 
 BINS = 128
 REACH = 4  # bandwidths beyond the outermost value: all but 3e-5 of its kernel
@@ -59,7 +59,7 @@ def samples(
 
 
 def of_values(values_N: np.ndarray, left: bool = False) -> Samples:
-    """One sample of all values; where asked, those without the pieces of each of `bootstrap.left_out`, too."""
+    """One sample of all values; where asked, those without the pieces of each of `jackknife.left_out`, too."""
     sums = partial(sums_of_pieces, left=left)
     return samples(values_N, sums, lambda waves_J, zero: sums(np.exp(1j * waves_J[:, None] * (values_N - zero))))
 
@@ -75,10 +75,10 @@ def of_distances(own_N: np.ndarray, other_M: np.ndarray, left: bool = False) -> 
 
 
 def sums_of_pieces(numbers_xN: np.ndarray, left: bool) -> np.ndarray:
-    """`sums_xK`: over all pieces and, where asked, without those of each of `bootstrap.left_out`."""
+    """`sums_xK`: over all pieces and, where asked, without those of each of `jackknife.left_out`."""
     if not left:
         return np.asarray(numbers_xN.sum(axis=-1, keepdims=True))
-    first_G, other_G = bootstrap.groups(numbers_xN.shape[-1])
+    first_G, other_G = jackknife.groups(numbers_xN.shape[-1])
     group_xG = np.add.reduceat(numbers_xN, first_G, axis=-1)
     all_x1 = group_xG.sum(axis=-1, keepdims=True)
     without_xG = all_x1 - group_xG

@@ -82,5 +82,9 @@ duration_distance = HistogramDistance(
     "quarters",
     "duration (quarter notes)",
     tuple(f"{bin / 12:.4g}" for bin in range(LONGEST + 1)),
+    pairs=False,
 )
-"""First Wasserstein distance in quarter notes between the note durations of two sets of pieces."""
+"""First Wasserstein distance in quarter notes between the note durations of two sets of pieces.
+
+Single pieces make it, those of long notes.
+"""

@@ -12,7 +12,7 @@ import numpy as np
 from dalsegno.data.excerpts import read_excerpts
 from dalsegno.data.notes import Notes, read_notes
 from dalsegno.embedding.encoder import Encoder
-from dalsegno.metrics import bootstrap
+from dalsegno.metrics import bootstrap, jackknife
 from dalsegno.metrics.base import HistogramDistance, PieceMetric, share
 from dalsegno.metrics.features import Space
 from dalsegno.metrics.pieces import Pieces
@@ -45,7 +45,7 @@ def measure(
         split: `split.csv` of that corpus.
         metrics: names of `METRICS`.
         bars: length of the samples; held-out pieces are cut to it.
-        resamples: of the bootstrap over samples.
+        resamples: of the bootstrap over samples, for metrics of a piece.
         criterion: distances that are taken to the validation pieces, too: by them a decoding is chosen.
         encoder: `encoder.safetensors` of the dataset, for metrics that ask for embeddings.
 
@@ -70,17 +70,15 @@ def measure(
         if isinstance(metric, PieceMetric):
             rows.append(identity.row(name, metric.unit, piece_estimate(metric, pieces, resamples, seed)))
         elif isinstance(metric, SetMetric):
-            rows.append(
-                identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed, resamples), split="test")
-            )
+            rows.append(identity.row(name, metric.unit, metric.estimate(*points[metric.space], seed), split="test"))
         else:
-            estimate = distance_estimate(metric, pieces, held_out, resamples, seed)
+            estimate = distance_estimate(metric, pieces, held_out)
             rows.append(identity.row(name, metric.unit, estimate, split="test"))
             histograms[name] = histogram(metric, {"samples": pieces, "held_out": held_out})
     for name in criterion:
         metric = load_metric(name)
         assert isinstance(metric, HistogramDistance)
-        estimate = distance_estimate(metric, pieces, excerpts["valid"], resamples, seed)
+        estimate = distance_estimate(metric, pieces, excerpts["valid"])
         rows.append(identity.row(name, metric.unit, estimate, split="valid"))
     return rows, histograms
 
@@ -112,23 +110,21 @@ def piece_estimate(
 
 
 def distance_estimate(
-    metric: HistogramDistance, pieces: Sequence[Notes], held_out: Sequence[Notes], resamples: int, seed: int
+    metric: HistogramDistance, pieces: Sequence[Notes], held_out: Sequence[Notes]
 ) -> bootstrap.Estimate:
     """Distance between the summed histograms; the interval is over the pieces, with the held-out music fixed."""
-    return summed_distance(metric, metric.counts(pieces), metric.counts(held_out).sum(axis=0), resamples, seed)
+    return summed_distance(metric, metric.counts(pieces), metric.counts(held_out).sum(axis=0))
 
 
-def summed_distance(
-    metric: HistogramDistance, counts_NxB: np.ndarray, reference_B: np.ndarray, resamples: int, seed: int
-) -> bootstrap.Estimate:
+def summed_distance(metric: HistogramDistance, counts_NxB: np.ndarray, reference_B: np.ndarray) -> bootstrap.Estimate:
     """The same of the histograms of pieces; those without counts are left out."""
     counts = counts_NxB[counts_NxB.sum(axis=1) > 0]
     n, total = len(counts), counts.sum(axis=0)
     value = float(metric.distances(total[None], reference_B)[0])
     if n < 3:
         return bootstrap.Estimate(value, np.nan, np.nan, n)
-    without = np.array([total - counts[rows].sum(axis=0) for rows in bootstrap.left_out(n)])
-    ends = bootstrap.of_set(value, metric.distances(without, reference_B), seed, resamples)
+    without = np.array([total - counts[rows].sum(axis=0) for rows in jackknife.left_out(n)])
+    ends = jackknife.interval(value, metric.distances(without, reference_B), pairs=metric.pairs)
     return bootstrap.Estimate(value, *ends, n)
 
 

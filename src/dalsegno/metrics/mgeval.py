@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import integrate, stats
 
-from dalsegno.metrics import bootstrap, densities
+from dalsegno.metrics import densities, jackknife
 from dalsegno.metrics.densities import Samples
 from dalsegno.metrics.sets import OneFeature, SetMetric, each_feature, of_densities
 
@@ -53,7 +53,7 @@ def _intra_inter(own: np.ndarray, other: np.ndarray, left: bool) -> tuple[Sample
 
 
 def _pairs(own_N: np.ndarray, left: bool) -> Samples:
-    """The distances of the pieces to each other, each pair once; where asked, without those of `bootstrap.left_out`."""
+    """The distances of the pieces to each other, each pair once; where asked, without those of `jackknife.left_out`."""
     first_P, second_P, ends_K1 = _pairs_left_out(len(own_N) if left else 0)
 
     def sums(of_piece_xN: np.ndarray, of_pair_xP: np.ndarray) -> np.ndarray:
@@ -77,8 +77,8 @@ def _pairs(own_N: np.ndarray, left: bool) -> Samples:
 
 @lru_cache(maxsize=4)
 def _pairs_left_out(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both pieces of each pair that is left out, of none and for each of `bootstrap.left_out`; `ends_K1` of these."""
-    sets = bootstrap.left_out(n) if n else []
+    """Both pieces of each pair that is left out, of none and for each of `jackknife.left_out`; `ends_K1` of these."""
+    sets = jackknife.left_out(n) if n else []
     pairs = [np.stack([rows[i] for i in np.triu_indices(len(rows), 1)]) for rows in sets]
     first_P, second_P = np.concatenate([np.empty((2, 0), int), *pairs], axis=1)
     return first_P, second_P, np.cumsum([0, 0, *(found.shape[1] for found in pairs)])

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
-from dalsegno.metrics import bootstrap, densities
+from dalsegno.metrics import densities, jackknife
 from dalsegno.metrics.bootstrap import LEVEL, Estimate
 from dalsegno.metrics.densities import Samples
 
@@ -38,8 +38,9 @@ class SetMetric:
         lowest, highest: the numbers' range, at which intervals are cut.
         draws: sets that are drawn for the band of a control.
         without: from `reference_MxD` to a function of `own_NxD` that gives the numbers_2G without each of
-            `bootstrap.left_out`, where there is a quicker way than to ask `against` for each.
+            `jackknife.left_out`, where there is a quicker way than to ask `against` for each.
         jackknife: whether the interval of a set of samples is taken.
+        pairs: whether what two pieces tell together is taken off it (`dalsegno.metrics.jackknife`).
         halves: whether the same number between two halves of the reference is noted beside each value.
     """
 
@@ -52,6 +53,7 @@ class SetMetric:
     draws: int = 200
     without: Callable[[np.ndarray], Several] | None = None
     jackknife: bool = True
+    pairs: bool = True
     halves: bool = False
     a_dimension: int = 0
     space: Literal["features", "embeddings"] = "features"
@@ -75,9 +77,8 @@ class SetMetric:
         own_NxD: np.ndarray,
         reference_MxD: np.ndarray,
         seed: int = 0,
-        resamples: int = bootstrap.RESAMPLES,
     ) -> Estimate:
-        """The number of a set with its interval over pieces, the reference fixed."""
+        """The number of a set with its interval over pieces, the reference fixed; `seed` is of the halves."""
         n = len(own_NxD)
         if reason := self.refused(n, *reference_MxD.shape):
             return Estimate(np.nan, np.nan, np.nan, n, reason)
@@ -86,13 +87,13 @@ class SetMetric:
         if np.isnan(value):
             return Estimate(np.nan, np.nan, np.nan, n, UNDEFINED)
         low = high = np.nan
-        left_out = bootstrap.left_out(n)
+        left_out = jackknife.left_out(n)
         if self.jackknife and n - max(map(len, left_out)) >= self.floors(own_NxD.shape[1])[0]:
             if self.without is not None:
                 left = self.without(reference_MxD)(own_NxD)
             else:
                 left = np.array([compare(np.delete(own_NxD, rows, axis=0)) for rows in left_out])
-            low, high = bootstrap.of_set(value, left, seed, resamples, self.lowest, self.highest)
+            low, high = jackknife.interval(value, left, self.lowest, self.highest, self.pairs)
         return Estimate(value, low, high, n, self._null(reference_MxD, seed) if self.halves else "")
 
     def drawn(self, pool_PxD: np.ndarray, reference_MxD: np.ndarray, count: int, seed: int) -> Estimate:
@@ -184,6 +185,7 @@ def of_densities(
     samples: Callable[[np.ndarray, np.ndarray, bool], tuple[Samples, Samples]],
     unit: str,
     highest: float = np.inf,
+    pairs: bool = True,
 ) -> SetMetric:
     """The mean over the features of a comparison of two densities.
 
@@ -203,6 +205,7 @@ def of_densities(
         3,
         highest=highest,
         draws=20,
+        pairs=pairs,
         without=lambda reference_MxD: lambda own_NxD: numbers(reference_MxD, True)(own_NxD)[1:],
     )
 
@@ -258,8 +261,11 @@ set_similarity = SetMetric(_set_similarity, "cosine", 2, 0, lowest=-1.0, highest
 overlap_area = of_densities(densities.overlap, _feature, "area", highest=1.0)
 """Area under both densities of a feature, on one grid, tails included; mean over features."""
 
-feature_kl = of_densities(densities.divergence, _feature, "bits")
-"""Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features."""
+feature_kl = of_densities(densities.divergence, _feature, "bits", pairs=False)
+"""Kullback-Leibler divergence of a feature's density from the held-out one, on one grid; mean over features.
+
+Single pieces make it, those beyond the held-out pieces' reach.
+"""
 
 feature_wasserstein = SetMetric(each_feature(densities.wasserstein), "deviations", 1, 1)
 """First Wasserstein distance of a feature to held-out music, in training standard deviations; mean over features."""

@@ -23,30 +23,31 @@ LAYOUTS = frozenset({"voices", "events", "compound"})
 def _cell(inward_Bx3D: jax.Array, product_Bx3D: jax.Array, h_BxD: jax.Array) -> tuple[jax.Array, ...]:
     """One step: the next `h_BxD`, then update gate, reset gate and candidate."""
     size = h_BxD.shape[-1]
-    opened = jax.nn.sigmoid(inward_Bx3D[:, : 2 * size] + product_Bx3D[:, : 2 * size])
-    update, reset = opened[:, :size], opened[:, size:]
+    update, reset = (
+        recurrent.sigmoid(inward_Bx3D[:, part] + product_Bx3D[:, part]) for part in (slice(size), slice(size, 2 * size))
+    )
     candidate = jnp.tanh(inward_Bx3D[:, 2 * size :] + reset * product_Bx3D[:, 2 * size :])
     return candidate + update * (h_BxD - candidate), update, reset, candidate
 
 
 @jax.custom_vjp
-def recur(inward_TxBx3D: jax.Array, recurrent_Dx3D: jax.Array, bias_D: jax.Array) -> jax.Array:
-    """`h_TxBxD` of a layer whose input products are given; `bias_D` is within the reset gate's product.
+def recur(inward_TxBx3D: jax.Array, recurrent_Dx3D: jax.Array, bias_3D: jax.Array, within_D: jax.Array) -> jax.Array:
+    """`h_TxBxD` of a layer whose input products are given; `within_D` is the bias of the reset gate's product.
 
     The backward pass forms the weight gradient as one product after the scan (see `dalsegno.models.lstm.recur`).
     """
-    return _recur_forward(inward_TxBx3D, recurrent_Dx3D, bias_D)[0]
+    return _recur_forward(inward_TxBx3D, recurrent_Dx3D, bias_3D, within_D)[0]
 
 
 def _recur_forward(
-    inward_TxBx3D: jax.Array, recurrent_Dx3D: jax.Array, bias_D: jax.Array
+    inward_TxBx3D: jax.Array, recurrent_Dx3D: jax.Array, bias_3D: jax.Array, within_D: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     size = len(recurrent_Dx3D)
-    bias = jnp.concatenate([jnp.zeros(2 * size, bias_D.dtype), bias_D])
+    within = jnp.concatenate([jnp.zeros(2 * size, within_D.dtype), within_D])
 
     def step(h: jax.Array, inward: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        product = h @ recurrent_Dx3D + bias
-        after, *gates = _cell(inward, product, h)
+        product = h @ recurrent_Dx3D + within
+        after, *gates = _cell(inward + bias_3D, product, h)
         return after, (after, *gates, product[:, 2 * size :])
 
     zero = jnp.zeros((inward_TxBx3D.shape[1], size), inward_TxBx3D.dtype)
@@ -54,7 +55,7 @@ def _recur_forward(
     return h, (h, *rest, recurrent_Dx3D)
 
 
-def _recur_backward(saved: tuple[jax.Array, ...], grad_TxBxD: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _recur_backward(saved: tuple[jax.Array, ...], grad_TxBxD: jax.Array) -> tuple[jax.Array, ...]:
     h, update, reset, candidate, product, recurrent_Dx3D = saved
     size = len(recurrent_Dx3D)
     transposed = recurrent_Dx3D.T
@@ -71,7 +72,8 @@ def _recur_backward(saved: tuple[jax.Array, ...], grad_TxBxD: jax.Array) -> tupl
     within = (grad_TxBxD, before, update, reset, candidate, product)
     _, (onto_inward, onto_product) = jax.lax.scan(step, jnp.zeros_like(h[0]), within, reverse=True)
     flat = onto_product.reshape(-1, 3 * size)
-    return onto_inward, before.reshape(-1, size).T @ flat, jnp.sum(flat[:, 2 * size :], axis=0)
+    onto_bias = jnp.sum(onto_inward, axis=(0, 1))
+    return onto_inward, before.reshape(-1, size).T @ flat, onto_bias, jnp.sum(flat[:, 2 * size :], axis=0)
 
 
 recur.defvjp(_recur_forward, _recur_backward)
@@ -86,14 +88,14 @@ class Layer(recurrent.Layer):
         self.within = nnx.Param(jnp.zeros(features))
 
     def run(self, gates_TxBxG: jax.Array, recurrent_DxG: jax.Array) -> jax.Array:
-        return recur(gates_TxBxG, recurrent_DxG, self.within[...])
+        return recur(gates_TxBxG, recurrent_DxG, self.bias[...], self.within[...])
 
     def start(self, batch: int) -> jax.Array:
         return jnp.zeros((batch, len(self.within[...])))
 
     def advance(self, state: jax.Array, gates_BxG: jax.Array) -> tuple[jax.Array, jax.Array]:
         product = (state @ self.recurrent[...]).at[:, -len(self.within[...]) :].add(self.within[...])
-        h = _cell(gates_BxG, product, state)[0]
+        h = _cell(gates_BxG + self.bias[...], product, state)[0]
         return h, h
 
 
