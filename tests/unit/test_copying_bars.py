@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dalsegno.copying.commonplace import Commonplace
+from dalsegno.copying.commonplace import CACHED, Commonplace
 from dalsegno.copying.index import TrainingIndex
 from dalsegno.copying.streams import BAR, Gridded, gridded, lines, streams
 from dalsegno.copying.suffixes import Suffixes
@@ -38,6 +40,13 @@ def with_bar(source: Gridded, semitones: int, seed: int = 1000) -> Gridded:
 TIMES = ("start", "end")
 
 
+def evidence_of(piece: Gridded, number: int) -> Evidence:
+    """What a bar says that piece 7 holds, too."""
+    own = streams(piece)
+    counts = {name: INDEX._model.counts(name, own[name]) for name in ("lines", "texture")}
+    return Bars(piece, own, counts, lines(piece)[1], INDEX._model, None).evidence(number, 7)
+
+
 def test_the_model_is_an_interpolated_ngram_model() -> None:
     """Of 1 2 1 3 | 1 2 2 2, the second family left out: p(1) = (2 + 2/8) / (4 + 2), p(2 | 1) = (1 + 2 p(2)) / (2 + 2)."""
     suffixes = Suffixes.of([np.array(x, np.uint32) for x in ([1, 2, 1, 3], [1, 2, 2, 2])])
@@ -62,23 +71,50 @@ def test_a_bar_tells_more_where_it_is_out_of_place() -> None:
         order = np.lexsort((piece.track, pitch, piece.start))
         columns = [x[order] for x in (piece.start, piece.end, pitch.astype(np.int16), piece.track)]
         moved = Gridded(*columns)
-        own = streams(moved)
-        counts = {name: INDEX._model.counts(name, own[name]) for name in ("lines", "texture")}
-        weighed = Bars(moved, own, counts, lines(moved)[1], INDEX._model, None)
-        evidence[semitones] = weighed.evidence(5, 7)
+        evidence[semitones] = evidence_of(moved, 5)
     assert evidence[6].own == pytest.approx(evidence[0].own, rel=0.2)
     assert evidence[6].key > evidence[0].key + 3 and evidence[6].into > evidence[0].into
-    assert evidence[6].value > evidence[0].value + 10
+    assert evidence[6].value > evidence[0].value + 1
+
+
+def test_what_the_rest_of_a_piece_says_is_no_news() -> None:
+    """A bar that stands in the piece a second time is expected there."""
+    random = np.random.default_rng(3)
+    once = with_bar(TRAIN[7], 0)
+    twice = planted(cut(once, 0, 12), cut(TRAIN[7], 5, 6), 1, random, transpose=False)
+    first, second = evidence_of(once, 6), evidence_of(twice, 6)
+    assert second.own == pytest.approx(first.own, rel=0.2)
+    assert second.anew < 0.5 * first.anew
+    assert second.value < first.value
+
+
+def test_rhythm_is_shared_with_the_bar_most_like_it() -> None:
+    """Quarters, two halves, and two quarters and a half: 2 of 5 onsets are the first's, 1 of 4 the second's."""
+    quarters = [(0, 12), (12, 12), (24, 12), (36, 12)], [(0, 24), (24, 24)], [(0, 12), (12, 12), (24, 24)]
+    rows = [(number * BAR + start, length) for number, bar in enumerate(quarters) for start, length in bar]
+    start, length = np.array(rows, np.int32).T
+    pitch, track = np.full(len(rows), 60, np.int16), np.zeros(len(rows), np.int16)
+    piece = Gridded(start, start + length, pitch, track)
+    assert [evidence_of(piece, number).rhythm for number in range(3)] == [2 / 5, 1 / 4, 2 / 5]
+
+
+def test_a_cache_is_an_interpolated_ngram_model_of_the_rest() -> None:
+    """Of 5 6 5 7 | 5 6 with the last two asked for: 5 stands twice among four, 6 after it once of twice."""
+    tokens = np.array([5, 6, 5, 7, 5, 6], np.uint32)
+    places, rest = np.array([4, 5]), np.arange(6) < 4
+    bits = Commonplace.knowing(np.array([3.0, 4.0]), tokens, places, rest)
+    five = (2 + CACHED / 8) / (4 + CACHED)
+    # After 7 nothing else is known, so that longer contexts say nothing of the 5.
+    six = (1 + CACHED * (1 + CACHED / 16) / (4 + CACHED)) / (2 + CACHED)
+    np.testing.assert_allclose(bits, -np.log2([five, six]))
 
 
 def test_one_planted_bar_is_told_in_its_key_and_transposed() -> None:
     honest = [gridded(chorale(1000 + seed, 12)) for seed in range(20)]
-    usual = {figure: max(told(piece, figure) for piece in honest) for figure in ("bar_bits", "same_key_bar_bits")}
+    usual = max(told(piece, "bar_bits") for piece in honest)
     for semitones in (0, 5, -4):
-        sample = with_bar(TRAIN[7], semitones)
-        best = next(span for span in INDEX.search(sample).best if span.figure == "bar_bits")
-        assert best.value > usual["bar_bits"] and (best.owner, best.begin, best.at) == (7, 6 * BAR, 5 * BAR)
-        assert (told(sample, "same_key_bar_bits") > usual["same_key_bar_bits"]) == (semitones == 0)
+        best = next(span for span in INDEX.search(with_bar(TRAIN[7], semitones)).best if span.figure == "bar_bits")
+        assert best.value > usual and (best.owner, best.begin, best.at) == (7, 6 * BAR, 5 * BAR)
 
 
 def test_a_bar_that_other_families_hold_tells_little() -> None:
@@ -93,12 +129,25 @@ def test_a_bar_that_other_families_hold_tells_little() -> None:
 
 
 def test_what_surrounds_a_bar_counts_in_measure() -> None:
-    assert Evidence(own=30, into=10, out=8, line=6, key=1).value == 30 + 10 + 8 - 6 + 2
-    assert Evidence(own=3, into=40, out=40, line=6, key=4).value == 9, "a whole note tells little wherever it stands"
-    disjointed = Evidence(own=30, into=40, out=40, line=80, key=0)
-    assert disjointed.value == 30, "where every bar line is a leap, two leaps say nothing"
-    ends = Evidence(own=0, into=10, out=8, line=6, key=1)
-    assert Run(0, BAR, 30, 30, ends).value == 44 and Run(0, 2 * BAR, 30, 50, ends).value == 40 + 14
+    usual = Evidence(own=30, anew=30, into=20, out=20, line=20, key=2, rhythm=0.5, same_key=False)
+    for more in (
+        {"own": 40},
+        {"anew": 40},
+        {"into": 30},
+        {"out": 30},
+        {"line": 10},
+        {"key": 4},
+        {"rhythm": 0.3},
+        {"same_key": True},
+    ):
+        assert replace(usual, **more).value > usual.value, more
+    assert replace(usual, own=3, anew=3, into=40, out=40).value < usual.value, "a whole note tells little anywhere"
+    assert replace(usual, into=100, out=100, line=100).value < usual.value, (
+        "where every bar line is a leap, two say nothing"
+    )
+    bar = replace(usual, own=20, anew=25)
+    run = Run(0, 2 * BAR, (usual, bar))
+    assert run.value == replace(usual, own=40, anew=42.5).value and Run(0, BAR, (bar,)).value == bar.value
 
 
 def test_noise_gains_nothing_by_being_disjointed() -> None:

@@ -34,7 +34,6 @@ JUDGED = {
     "texture_bits": 1.7,
     "skeleton_bits": 2.5,
     "bar_bits": 1.0,
-    "same_key_bar_bits": 1.0,
     "passage_notes": 2.5,
     "melody_notes": 2.5,
 }

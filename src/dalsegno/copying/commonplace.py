@@ -14,6 +14,9 @@ ORDER = 3
 PRIOR = 2.0
 """Weight of the shorter context, in observations (a Dirichlet prior whose mean is the next shorter context's)."""
 
+CACHED = 20.0
+"""Weight of the training set against a piece's own rest, in observations."""
+
 
 class Commonplace:
     """An n-gram model of each stream of a training set, from which pieces can be left out.
@@ -65,6 +68,30 @@ class Commonplace:
         for width in range(1, len(others)):
             context = others[width - 1][: len(stretch) - width]
             share[width:] = (others[width] + PRIOR * share[width:]) / (context + PRIOR)
+        return np.asarray(-np.log2(share))
+
+    @staticmethod
+    def knowing(bits: np.ndarray, tokens: np.ndarray, places: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Information of tokens of a piece for one who knows its rest, too, bits like `bits` `[n]`.
+
+        What the training set says is the prior of the piece's own n-grams: a cache (Kuhn and De Mori, "A cache-based
+        natural language model for speech recognition", 1990).
+
+        Args:
+            bits: what the training set says of them, see `bits`.
+            tokens: uint32 `[m]`, a stream of the piece.
+            places: int64 `[n]`, where they stand in it.
+            rest: bool `[m]`, which of its tokens are known.
+        """
+        share = np.exp2(-bits)
+        known = np.flatnonzero(rest & (tokens > 0))
+        agree = tokens[known] == tokens[places, None]
+        context = np.ones(agree.shape, bool)
+        for width in range(ORDER + 1):
+            if width:
+                ours, theirs = (np.where(at >= width, tokens[np.maximum(at - width, 0)], 0) for at in (places, known))
+                context &= (theirs == ours[:, None]) & (ours > 0)[:, None]
+            share = ((context & agree).sum(axis=1) + CACHED * share) / (context.sum(axis=1) + CACHED)
         return np.asarray(-np.log2(share))
 
     def _commonness(self, name: str, tokens: np.ndarray) -> np.ndarray:

@@ -45,9 +45,8 @@ class Figures:
         texture_bits: the same of a stretch of a bar or longer, by what an n-gram model of all *other* families
             expects: a formula of many pieces tells nothing, however long.
         bar_bits: information of the most telling run of whole bars that a training piece holds, onsets, pitches
-            (transposed or not) and durations alike, and of how it stands among the bars around it: what one would not
-            expect who knows all other families (`dalsegno.copying.whole_bars`).
-        same_key_bar_bits: the same of the most telling bar that stands there in the same key: rarer by chance.
+            (transposed or not) and durations alike, that it was copied and not composed by one who knows all other
+            families and the rest of the piece (`dalsegno.copying.whole_bars`).
         passage_notes: notes that agree in the best aligned passage, less those that do not (see `passages.Passage`).
         melody_notes: the same of the top line of the highest track alone: an accompaniment is shared by many pieces.
         ngram_share: share of the n-grams of six notes of a voice that stand in the training set.
@@ -62,7 +61,6 @@ class Figures:
     texture_bits: float
     skeleton_bits: float
     bar_bits: float
-    same_key_bar_bits: float
     passage_notes: float
     melody_notes: float
     ngram_share: float
@@ -198,7 +196,7 @@ class TrainingIndex:
                 else self._spans(name, matches, bits, onsets[name])
             )
             tried |= self._candidates(name, matches, bits, onsets[name])
-        spans += whole_bars.find(self.bars, self._model, piece, own, counts, rows, left_out)
+        spans += whole_bars.find(whole_bars.shared(self.bars, self._model, piece, own, counts, rows, left_out))
         (passage, owner), (melody, singer) = self._passages(piece, tried)
         spans += [Span("passage_notes", passage.score, passage.begin, passage.end, owner, passage.at)]
         spans += [Span("melody_notes", melody.score, melody.begin, melody.end, singer, melody.at)]
@@ -214,7 +212,6 @@ class TrainingIndex:
             texture_bits=best["texture_bits"].value,
             skeleton_bits=best["skeleton_bits"].value,
             bar_bits=best["bar_bits"].value,
-            same_key_bar_bits=best["same_key_bar_bits"].value,
             passage_notes=passage.score,
             melody_notes=melody.score,
             ngram_share=_share(longest >= NGRAM - 1, _whole(own["lines"], NGRAM - 1)),
