@@ -207,7 +207,7 @@ def nearness(
 
     Args:
         series: name, index of the colour, and the nearness of each sample.
-        critical: the nearness beyond which about a sample is nearer than real music.
+        critical: about where a sample begins to be nearer than real music (`dalsegno.copying.calibrate.Null.critical`).
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes(1.0 + 0.26 * (len(series) + 1))
