@@ -22,7 +22,7 @@ def transposed(piece: Gridded, semitones: int) -> Gridded:
 def planted(
     host: Gridded, source: Gridded, bars: int, random: np.random.Generator, transpose: bool = True, every: int = 0
 ) -> Gridded:
-    """The host with `bars` bars replaced by as many of the source.
+    """The host with `bars` bars replaced by as many of the source, in which a note begins.
 
     Args:
         transpose: whether by a random interval of up to six semitones; else as they stand.
@@ -34,8 +34,12 @@ def planted(
         if first and room < bars:
             break
         to = first + int(random.integers(0, max(1, room - bars + 1)))
-        away = int(random.integers(0, max(1, source.beats // 4 - bars + 1)))
-        copied = transposed(cut(source, away, away + bars), int(random.integers(-6, 7)) if transpose else 0)
+        copied = cut(source, 0, 0)
+        # What is only held or rests would be no copy.
+        while not len(copied):
+            away = int(random.integers(0, max(1, source.beats // 4 - bars + 1)))
+            copied = cut(source, away, away + bars)
+        copied = transposed(copied, int(random.integers(-6, 7)) if transpose else 0)
         keep = (host.start < to * BAR) | (host.start >= (to + bars) * BAR)
         shift = np.int32(to * BAR)
         host = _sorted(

@@ -195,6 +195,24 @@ def test_ngram_learns_from_transpositions(tmp_path):
     assert scores[1] > scores[0]
 
 
+def test_ngram_never_rules_out_a_token():
+    """Nor where eight levels of context are all but sure: 1 - p is then nothing in floating point."""
+    module = base.family("ngram")
+    steps = 100_000
+    contexts = np.zeros((8, steps), np.uint64)
+    symbols = np.arange(steps) < 1
+    sure = module.Question.fit(2, contexts, symbols.astype(int))
+    sure.smoothing_Lx2[:] = [0.0, 0.05]
+    ask = contexts[:, :1]
+    p = sure.probability(ask, np.zeros(1, int))
+    q = sure.others(ask, np.zeros(1, int))
+    assert q == pytest.approx(sure.probability(ask, np.ones(1, int)), rel=1e-12) and p + q == pytest.approx(1)
+    never = module.Question.fit(2, contexts, np.zeros(steps, int))
+    never.smoothing_Lx2[:] = [0.0, 0.05]
+    assert never.probability(ask, np.zeros(1, int)) == 1
+    assert never.others(ask, np.zeros(1, int)) == pytest.approx(0.5 * (0.05 / (steps + 0.05)) ** 8, rel=1e-9)
+
+
 def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     """A family that knows nothing, written as `docs/` tells, goes through training and sampling."""
     from dalsegno.models.steps import StepModel

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,17 +30,32 @@ RELATED = 0.25
 hide every copy, and what is left out without need costs little."""
 ALPHA = 0.01
 """A sample is nearer than real music where at most this share of unseen pieces comes as near."""
+
+
+class Unit(NamedTuple):
+    """What a judged figure is measured by.
+
+    Attributes:
+        tails: distances from the median of unseen music to its 99th percentile.
+        least: bits or notes, where nearly all pieces say the same. The percentile hangs on a few pieces there: without
+            one of them the unit would be a fraction of what it is with it, and that piece set the limit of all figures.
+    """
+
+    tails: float
+    least: float
+
+
 JUDGED = {
-    "line_bits": 2.5,
-    "texture_bits": 1.7,
-    "skeleton_bits": 2.5,
-    "bar_bits": 1.0,
-    "passage_notes": 2.5,
-    "melody_notes": 2.5,
+    "line_bits": Unit(2.5, 1.0),
+    "texture_bits": Unit(1.7, 1.0),
+    "skeleton_bits": Unit(2.5, 1.0),
+    "bar_bits": Unit(1.0, 2.25),
+    "passage_notes": Unit(2.5, 1.0),
+    "melody_notes": Unit(2.5, 1.0),
 }
-"""The figures that verdicts rest on, each with its unit in distances from the median to the 99th percentile of unseen
-music; the others describe. Most of the false alarms that are allowed go to what can tell a copy of one bar; longer
-copies pass every limit by far. Chosen on plants that `tests/unit/test_copying_real.py` does not report."""
+"""The figures that verdicts rest on, each with its unit; the others describe. Most of the false alarms that are allowed
+go to what can tell a copy of one bar; longer copies pass every limit by far. Chosen on plants that
+`tests/unit/test_copying_real.py` does not report."""
 COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
 
 
@@ -147,9 +163,9 @@ def _nearness(judged: np.ndarray) -> np.ndarray:
 def _units_of_others(judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Medians and units of each judged figure without each piece in turn, `[m, JUDGED]` both."""
     median = _quantile_of_others(judged, 0.5)
-    # Where nearly all pieces say the same, a unit is one bit or note.
     tail = _quantile_of_others(judged, 0.99) - median
-    return median, np.maximum(tail * list(JUDGED.values()), 1.0)
+    tails, least = np.array(list(JUDGED.values())).T
+    return median, np.maximum(tail * tails, least)
 
 
 def _quantile_of_others(values: np.ndarray, q: float) -> np.ndarray:

@@ -111,6 +111,16 @@ class Question:
         """`p_N` of given symbols."""
         return self._blend(self._found(contexts_LxN, symbols_N), self.smoothing_Lx2)
 
+    def others(self, contexts_LxN: np.ndarray, symbols_N: np.ndarray) -> np.ndarray:
+        """`q_N`, the probability of all symbols but the given ones: what 1 - p would round to nothing near 1."""
+        found = self._found(contexts_LxN, symbols_N)
+        q_N = np.full(found[0].shape[1], 1 - 1 / self.size)
+        for (count, total, types), (discount, concentration) in zip(found, self.smoothing_Lx2, strict=True):
+            # Each symbol that was seen gave the discount, which is less than one occurrence.
+            kept = (total - count) - discount * (types - (count > 0))
+            q_N = (kept + (concentration + discount * types) * q_N) / (total + concentration)
+        return q_N
+
     def distribution(self, contexts_LxN: np.ndarray) -> np.ndarray:
         """`p_NxV` of all symbols."""
         number = contexts_LxN.shape[1]
@@ -291,26 +301,26 @@ class NGram:
         if self.vocabulary.width == 1:
             return np.log(self.questions["token"].probability(_event_contexts(history), token))
         previous = history.recent_OxNxK[0, :, k]
-        hold = self.questions["hold"].probability(_hold_contexts(k, history, tokens_NxK), np.ones(len(token), int))
-        hold = np.where(previous == self.vocabulary.size, 0.0, hold)
+        begun = previous < self.vocabulary.size
+        held = token == previous
+        hold = self.questions["hold"].probability(_hold_contexts(k, history, tokens_NxK), held.astype(int))
         contexts = _pitch_contexts(k, history, tokens_NxK)
         pitch = self.questions["pitch"].probability(contexts, token)
-        same = self.questions["pitch"].probability(contexts, previous)
-        same = np.where(previous == self.vocabulary.size, 0.0, same)
-        return np.log(np.where(token == previous, hold, (1 - hold) * pitch / (1 - same)))
+        moved = pitch / np.where(begun, self.questions["pitch"].others(contexts, previous), 1.0)
+        return np.log(np.where(begun, np.where(held, hold, hold * moved), pitch))
 
     def _distribution(self, k: int, history: History, tokens_NxK: np.ndarray) -> np.ndarray:
         """`p_NxV` of token k."""
         if self.vocabulary.width == 1:
             return self.questions["token"].distribution(_event_contexts(history))
         previous = history.recent_OxNxK[0, :, k]
-        hold = self.questions["hold"].distribution(_hold_contexts(k, history, tokens_NxK))[:, 1:]
+        moves, holds = np.split(self.questions["hold"].distribution(_hold_contexts(k, history, tokens_NxK)), 2, axis=1)
         p = self.questions["pitch"].distribution(_pitch_contexts(k, history, tokens_NxK))
         same = np.arange(self.vocabulary.size) == previous[:, None]
         begun = (previous < self.vocabulary.size)[:, None]
         p = np.where(same, 0, p)
         p = p / p.sum(axis=1, keepdims=True)
-        return np.where(begun, np.where(same, hold, (1 - hold) * p), p)
+        return np.where(begun, np.where(same, holds, moves * p), p)
 
     def generate(self, request: Request) -> list[np.ndarray]:
         """See `dalsegno.models.base.Trained`."""
