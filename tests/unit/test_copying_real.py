@@ -180,7 +180,9 @@ def measured(pieces: list[Notes], family: list[str], seed: int) -> dict[str, flo
     result["unseen pieces that share a bar"] = float(np.mean(null.table["bar_bits"] > 0))
     result |= recurring(archive.index)
     for name, plant in PLANTS.items():
-        result[name] = archive.found(plant, BARS, null, seed)
+        # Eighty plants leave 0.95 uncertain by 0.05, and single bars are the hardest.
+        seeds = range(seed, seed + 8) if name.startswith("one bar") else [seed]
+        result[name] = float(np.mean([archive.found(plant, BARS, null, one) for one in seeds]))
     result["one bar that no other family holds"] = archive.found_of_own_bars(False, null, seed)
     result["one bar that no other family holds, transposed"] = archive.found_of_own_bars(True, null, seed)
     # A copied bar in each sixteen of a longer piece, judged among pieces of that length.
@@ -195,27 +197,15 @@ def _every_sixteenth(source: Gridded, host: Gridded, random: np.random.Generator
     return planted(host, source, 1, random, transpose=False, every=16)
 
 
-FLOORS: dict[str, dict[str, float]] = {
-    "jsb": {"ornamented": 0.95, "one bar": 0.9, "one bar transposed": 0.92, "two bars transposed": 0.95},
-    # A melody over held chords: one bar in seven stands in another tune.
-    "nottingham": {"ornamented": 0.95, "one bar": 0.89, "one bar transposed": 0.93, "two bars transposed": 0.93},
-    "pianomidi": {"ornamented": 0.95, "one bar": 0.95, "one bar transposed": 0.95, "two bars transposed": 0.95},
-    "pop909": {"ornamented": 0.95, "one bar": 0.95, "one bar transposed": 0.93, "two bars transposed": 0.93},
-}
-"""What was measured, less what another draw of plants may take."""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "data" / "jsb.zip").exists(), reason="the archives are not here")
-@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize("name", SETS)
 def test_planted_copies_among_real_pieces(name: str, tmp_path: Path) -> None:
     # The units of `JUDGED` were chosen on plants of another seed.
     result = measured(*music(name, tmp_path), seed=1)
     print(name, json.dumps(result, indent=1))
-    for kind in ("exact", "transposed", "four bars transposed"):
+    for kind in PLANTS:
         assert result[kind] >= 0.95, kind
-    for kind, floor in FLOORS[name].items():
-        assert result[kind] >= floor, kind
     assert result["false alarms"] <= ALPHA
 
 

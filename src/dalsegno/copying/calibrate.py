@@ -8,10 +8,10 @@ training set is no measure of how near unrelated music comes.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -30,32 +30,24 @@ RELATED = 0.25
 hide every copy, and what is left out without need costs little."""
 ALPHA = 0.01
 """A sample is nearer than real music where at most this share of unseen pieces comes as near."""
-
-
-class Unit(NamedTuple):
-    """What a judged figure is measured by.
-
-    Attributes:
-        tails: distances from the median of unseen music to its 99th percentile.
-        least: bits or notes, where nearly all pieces say the same. The percentile hangs on a few pieces there: without
-            one of them the unit would be a fraction of what it is with it, and that piece set the limit of all figures.
-    """
-
-    tails: float
-    least: float
-
-
 JUDGED = {
-    "line_bits": Unit(2.5, 1.0),
-    "texture_bits": Unit(1.7, 1.0),
-    "skeleton_bits": Unit(2.5, 1.0),
-    "bar_bits": Unit(1.0, 2.25),
-    "passage_notes": Unit(2.5, 1.0),
-    "melody_notes": Unit(2.5, 1.0),
+    "line_bits": 2.5,
+    "texture_bits": 1.7,
+    "skeleton_bits": 2.5,
+    "bar_bits": 1.2,
+    "passage_notes": 2.5,
+    "melody_notes": 2.5,
 }
-"""The figures that verdicts rest on, each with its unit; the others describe. Most of the false alarms that are allowed
-go to what can tell a copy of one bar; longer copies pass every limit by far. Chosen on plants that
-`tests/unit/test_copying_real.py` does not report."""
+"""The figures that verdicts rest on, each with its unit in distances from the median to the tail of unseen music; the
+others describe. Most of the false alarms that are allowed go to what can tell a copy of one bar; longer copies pass
+every limit by far. Chosen on plants that `tests/unit/test_copying_real.py` does not report."""
+TAIL = 0.99
+"""The tail of a figure is this quantile of it."""
+SPARSE = frozenset({"bar_bits"})
+"""But for figures that most pieces have none of: there a quantile hangs on the few that have. Without one of them it is
+a fraction of what it is with it, so that this one would set the limit of all figures. What counts is a mean."""
+HIGHEST = 0.03
+"""Share of the pieces over which that mean is taken."""
 COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
 
 
@@ -105,7 +97,7 @@ class Standing:
 class Null:
     """The distribution of the figures over unseen real music.
 
-    A judged piece is put among the unseen ones and each is measured by the medians and percentiles of all others: it is
+    A judged piece is put among the unseen ones and each is measured by the medians and tails of all others: it is
     treated as they are, so its rank is uniform if it is music like theirs, and p <= a comes with probability a at most,
     whatever the figures are. This is full conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic Learning in a
     Random World", 2005, chapter 2).
@@ -163,9 +155,10 @@ def _nearness(judged: np.ndarray) -> np.ndarray:
 def _units_of_others(judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Medians and units of each judged figure without each piece in turn, `[m, JUDGED]` both."""
     median = _quantile_of_others(judged, 0.5)
-    tail = _quantile_of_others(judged, 0.99) - median
-    tails, least = np.array(list(JUDGED.values())).T
-    return median, np.maximum(tail * tails, least)
+    # Where nearly all pieces say the same, a unit is one bit or note.
+    sparse = [name in SPARSE for name in JUDGED]
+    tail = np.where(sparse, _mean_of_highest_others(judged, HIGHEST), _quantile_of_others(judged, TAIL)) - median
+    return median, np.maximum(tail * list(JUDGED.values()), 1.0)
 
 
 def _quantile_of_others(values: np.ndarray, q: float) -> np.ndarray:
@@ -180,6 +173,16 @@ def _quantile_of_others(values: np.ndarray, q: float) -> np.ndarray:
     # What comes after the row that is left out moves down by one.
     below, above = (np.take_along_axis(ranked, k + (rank <= k), axis=0) for k in (low, min(low + 1, len(values) - 2)))
     return np.asarray(below + (place - low) * (above - below))
+
+
+def _mean_of_highest_others(values: np.ndarray, share: float) -> np.ndarray:
+    """The mean of the highest values of each column without each row in turn; see `_quantile_of_others`."""
+    if len(values) < 2:
+        return np.zeros(values.shape)
+    count = math.ceil(share * (len(values) - 1))
+    ranked = -np.sort(-values, axis=0)
+    # A row among the highest makes room for the next.
+    return np.asarray((ranked[:count].sum(axis=0) - np.maximum(values, ranked[count]) + ranked[count]) / count)
 
 
 def _critical(nearness: np.ndarray) -> float:
