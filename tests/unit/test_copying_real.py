@@ -201,7 +201,7 @@ def _every_sixteenth(source: Gridded, host: Gridded, random: np.random.Generator
 @pytest.mark.skipif(not (SHARED / "data" / "jsb.zip").exists(), reason="the archives are not here")
 @pytest.mark.parametrize("name", SETS)
 def test_planted_copies_among_real_pieces(name: str, tmp_path: Path) -> None:
-    # The units of `JUDGED` were chosen on plants of another seed.
+    # The units of `JUDGED` were chosen on plants of other seeds, in chorales on some of these.
     result = measured(*music(name, tmp_path), seed=1)
     print(name, json.dumps(result, indent=1))
     for kind in PLANTS:

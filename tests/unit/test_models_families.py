@@ -213,6 +213,21 @@ def test_ngram_never_rules_out_a_token():
     assert never.others(ask, np.zeros(1, int)) == pytest.approx(0.5 * (0.05 / (steps + 0.05)) ** 8, rel=1e-9)
 
 
+def test_ngram_scores_a_move_after_which_all_but_nothing_spoke():
+    """A voice that never moved in training moves: unlikely, and of a finite likelihood."""
+    module = base.family("ngram")
+    still, moving = np.full((400, 2), [5, 3]), np.array([[5, 3], [4, 2]] * 4)
+    config = module.Config()
+    questions = {}
+    for name, (size, contexts, symbols) in module._asked([still, moving], config, VOICES).items():
+        questions[name] = module.Question.fit(size, contexts, symbols)
+        questions[name].smoothing_Lx2[:] = [0.0, 0.05]
+    model = module.NGram(config, VOICES, questions)
+    moved = np.concatenate([still[:60], still[:1] - 1])
+    logp = model.log_probs([moved])[0]
+    assert np.isfinite(logp).all() and logp[-1, 0] < -20
+
+
 def test_a_new_family_is_one_file_and_one_line(monkeypatch, tmp_path):
     """A family that knows nothing, written as `docs/` tells, goes through training and sampling."""
     from dalsegno.models.steps import StepModel

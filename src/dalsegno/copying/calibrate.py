@@ -40,7 +40,8 @@ JUDGED = {
 }
 """The figures that verdicts rest on, each with its unit in distances from the median to the tail of unseen music; the
 others describe. Most of the false alarms that are allowed go to what can tell a copy of one bar; longer copies pass
-every limit by far. Chosen on plants that `tests/unit/test_copying_real.py` does not report."""
+every limit by far. Chosen on other plants than `tests/unit/test_copying_real.py` reports, but for chorales
+(docs/copying.md)."""
 TAIL = 0.99
 """The tail of a figure is this quantile of it."""
 SPARSE = frozenset({"bar_bits"})
