@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numba
 import numpy as np
 
 DEPTH = 32
@@ -68,74 +69,114 @@ class Suffixes:
             left_out: pieces (int64) that do not count.
         """
         padded = np.concatenate([query, np.zeros(DEPTH, np.uint32)])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, DEPTH)[: len(query)]
         # Long pieces a stretch at a time, so that memory stays bounded; the stretch after is looked into.
         begins = range(0, max(len(query), 1), CHUNK)
-        parts = [self._matches(padded, windows[i : i + CHUNK], i, left_out) for i in begins]
+        parts = [self._matches(padded[i:], min(len(query) - i, CHUNK), left_out) for i in begins]
         found = Matches(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Matches)))
         _chain(found)
         return found
 
-    def _matches(self, padded: np.ndarray, windows: np.ndarray, begin: int, left_out: np.ndarray | None) -> Matches:
-        """The matches of the places from `begin` on, a window each."""
-        near = self._find(windows)[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS)
-        if not len(self) or not len(windows):
-            empty = np.zeros((len(windows), 2 * NEIGHBOURS), np.int64)
+    def _matches(self, padded: np.ndarray, count: int, left_out: np.ndarray | None) -> Matches:
+        """The matches of the first `count` places."""
+        if not len(self) or not count:
+            empty = np.zeros((count, 2 * NEIGHBOURS), np.int64)
             return Matches(empty, empty, empty)
+        place = _narrowed(self.tokens, self.order, padded, count, DEPTH)[0]
+        near = place[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS)
         inside = (near >= 0) & (near < len(self))
         position = self.order[np.clip(near, 0, len(self) - 1)].astype(np.int64)
-        length = _agreeing(windows[:, None], self.tokens[position[..., None] + np.arange(DEPTH)])
+        length = _agreeing(padded, np.arange(count).repeat(near.shape[1]), self.tokens, position.reshape(-1))
+        length = length.reshape(near.shape)
         owner = np.searchsorted(self.offsets, position, side="right") - 1
         length[~inside] = 0
         if left_out is not None:
             length[np.isin(owner, left_out)] = 0
-        self._extend(padded[begin:], position, length)
+        self._extend(padded, position, length)
         return Matches(position, owner, length)
 
     def counts(self, query: np.ndarray, widest: int) -> list[np.ndarray]:
         """How often the 1, 2 … `widest` tokens from each place of a query stand in the body: int64 `[Q - width + 1]`"""
-        sizes = [max(len(query) - width + 1, 0) for width in range(1, widest + 1)]
-        # All widths in one search, since it is the number of searches that costs: shorter windows are filled up with
-        # what sorts before, and after, whatever follows them.
-        first, last = (np.full((sum(sizes), widest), filling, np.uint32) for filling in (0, 2**32 - 1))
-        end = 0
-        for width, size in enumerate(sizes, 1):
-            if size:
-                rows = slice(end, end + size)
-                first[rows, :width] = last[rows, :width] = np.lib.stride_tricks.sliding_window_view(query, width)
-                end += size
-        return np.split(self._find(last, right=True) - self._find(first), np.cumsum(sizes)[:-1])
-
-    def _find(self, windows: np.ndarray, right: bool = False) -> np.ndarray:
-        """Where windows (uint32 `[Q, width]`) would be inserted, before or after their equals."""
-        low = np.zeros(len(windows), np.int64)
-        high = np.full(len(windows), len(self), np.int64)
-        span, rows = np.arange(windows.shape[1]), np.arange(len(windows))
-        for _ in range(max(len(self), 1).bit_length()):
-            open_ = low < high
-            middle = np.minimum((low + high) // 2, max(len(self) - 1, 0))
-            found = self.tokens[self.order[middle, None].astype(np.int64) + span] if len(self) else windows
-            differ = found != windows
-            first = differ.argmax(axis=1)
-            after = found[rows, first] < windows[rows, first]
-            if right:
-                after |= ~differ.any(axis=1)
-            low = np.where(open_ & after, middle + 1, low)
-            high = np.where(open_ & ~after, middle, high)
-        return low
+        padded = np.concatenate([query, np.zeros(widest, np.uint32)])
+        count = _narrowed(self.tokens, self.order, padded, len(query), widest)[1]
+        return [count[width, : max(len(query) - width, 0)] for width in range(widest)]
 
     def _extend(self, padded: np.ndarray, position: np.ndarray, length: np.ndarray) -> None:
         """Follow the matches that reach `DEPTH` tokens to their end, `FOLLOWED` tokens in all."""
         rows, columns = np.nonzero(length == DEPTH)
         reached, left = DEPTH, FOLLOWED // DEPTH
-        while len(rows) and reached < len(padded) and left > 0:
-            query = np.minimum(rows[:, None] + reached + np.arange(DEPTH), len(padded) - 1)
-            body = np.minimum(position[rows, columns][:, None] + reached + np.arange(DEPTH), len(self.tokens) - 1)
-            more = _agreeing(padded[query], self.tokens[body])
+        while len(rows) and left > 0:
+            more = _agreeing(padded, rows + reached, self.tokens, position[rows, columns] + reached)
             length[rows, columns] += more
             rows, columns = rows[more == DEPTH], columns[more == DEPTH]
             left -= len(more)
             reached += DEPTH
+
+
+@numba.njit(cache=True, nogil=True)
+def _narrowed(
+    tokens: np.ndarray, order: np.ndarray, query: np.ndarray, places: int, widest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look up the `widest` tokens from each of the first places of a query, one token after the other.
+
+    Of the suffixes that begin like the query so far, only the next token has to be compared: they are in order by it.
+
+    Returns:
+        Where those tokens would be inserted before their equals, int64 `[places]`, and how many suffixes begin with
+        the first 1, 2 … of them, int64 `[widest, places]`.
+    """
+    low, high = np.zeros(places, np.int64), np.full(places, len(order), np.int64)
+    count = np.zeros((widest, places), np.int64)
+    for width in range(widest):
+        wanted = query[width : width + places]
+        first = _bound(tokens, order, low, high, wanted, width, False)
+        high = _bound(tokens, order, first, high, wanted, width, True)
+        low = first
+        count[width] = high - low
+        if not count[width].any():
+            break
+    return low, count
+
+
+@numba.njit(cache=True, nogil=True)
+def _bound(
+    tokens: np.ndarray,
+    order: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    wanted: np.ndarray,
+    width: int,
+    after: bool,
+) -> np.ndarray:
+    """Where one whose token `width` is wanted would stand in each range of suffixes, before or after its equals."""
+    low, high = low.copy(), high.copy()
+    going = True
+    # All searches step together: each waits for memory, and so they wait at once.
+    while going:
+        going = False
+        for i in range(len(low)):
+            if low[i] < high[i]:
+                going = True
+                middle = (low[i] + high[i]) // 2
+                found = tokens[order[middle] + width]
+                before = found < wanted[i] or (after and found == wanted[i])
+                low[i] = middle + 1 if before else low[i]
+                high[i] = high[i] if before else middle
+    return low
+
+
+@numba.njit(cache=True, nogil=True)
+def _agreeing(ours: np.ndarray, at_ours: np.ndarray, theirs: np.ndarray, at_theirs: np.ndarray) -> np.ndarray:
+    """How many tokens agree from each pair of places, at most `DEPTH`: int64 `[n]`; 0 agrees with nothing."""
+    length = np.zeros(len(at_ours), np.int64)
+    for i in range(len(length)):
+        our, their = at_ours[i], at_theirs[i]
+        most = min(DEPTH, len(ours) - our, len(theirs) - their)
+        while length[i] < most:
+            token = ours[our + length[i]]
+            if token == 0 or token != theirs[their + length[i]]:
+                break
+            length[i] += 1
+    return length
 
 
 def _chain(matches: Matches) -> None:
@@ -153,12 +194,6 @@ def _chain(matches: Matches) -> None:
     last = np.append(base[1:] + rows[1:] > end[:-1], True)[: len(rows)]
     reached = end[last][np.cumsum(np.append(0, last[:-1]))[: len(rows)]]
     matches.length[rows, columns] = reached - base - rows
-
-
-def _agreeing(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """How many tokens agree from the first, along the last axis; 0 agrees with nothing."""
-    broken = (ours != theirs) | (ours == 0)
-    return np.where(broken.any(axis=-1), broken.argmax(axis=-1), broken.shape[-1])
 
 
 def _sorted(tokens: np.ndarray, count: int) -> np.ndarray:

@@ -12,8 +12,10 @@ and on the bar's key and rhythm among the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -63,17 +65,17 @@ class Evidence:
     @property
     def told(self) -> dict[str, float]:
         """What the regression looks at."""
-        around = float(np.sqrt(SURPRISE * (self.into + self.out))) - self.line + KEY * self.key
+        around = math.sqrt(SURPRISE * (self.into + self.out)) - self.line + KEY * self.key
         return {
             "anew": self.anew,
-            "own": float(np.log1p(self.own)),
+            "own": math.log1p(self.own),
             "around": around,
             "rhythm": self.rhythm,
             "same_key": float(self.same_key),
             "copied": 1.0,
         }
 
-    @property
+    @cached_property
     def value(self) -> float:
         """What the bar says for a copy, bits: -log2 of the probability that it was composed."""
         odds = sum(WEIGHTS[name] * value for name, value in self.told.items())
@@ -95,6 +97,8 @@ class Run:
     @property
     def value(self) -> float:
         """That of all as if they were one bar."""
+        if len(self.bars) == 1:
+            return self.bars[0].value
         # The most telling bar counts whole and the others half, since where music quotes, it often goes on.
         own, anew = ((max(x) + sum(x)) / 2 for x in ([b.own for b in self.bars], [b.anew for b in self.bars]))
         key, rhythm = max(bar.key for bar in self.bars), min(bar.rhythm for bar in self.bars)
