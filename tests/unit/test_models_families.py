@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from dalsegno.models import base, registry
-from dalsegno.models.ensemble import Key, Mixture
+from dalsegno.models.ensemble import Config, Key, Mixture
 from dalsegno.models.neural import Neural
 from dalsegno.models.steps import Inputs, following, inputs_of
 from dalsegno.representations.base import Packed
@@ -282,6 +282,35 @@ def test_an_ensemble_is_the_mean_of_its_members(data):
         np.testing.assert_allclose(np.exp(found), np.mean(np.exp(own), axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["voices", "events"])
+def test_a_geometric_ensemble_learns_whom_to_trust(data):
+    piece = data.piece(0)[:8]
+    length, width = piece.shape
+    size = data.vocabulary.size
+
+    def everything(model) -> np.ndarray:
+        """`logp_TxKxV`: of every token in every place."""
+        found = np.zeros((length, width, size))
+        for t, k, v in np.ndindex(found.shape):
+            changed = piece.copy()
+            changed[t, k] = v
+            found[t, k, v] = model.log_probs([changed])[0][t, k]
+        return found
+
+    opinions = np.stack([everything(trained(name, data)) for name in STEPWISE])
+    weights, rate = np.full(3, 0.3), 0.2
+    expected = np.zeros((length, width, size))
+    for t in range(length):
+        slope = np.zeros(3)
+        for k in range(width):
+            together = weights @ opinions[:, t, k]
+            expected[t, k] = together - np.logaddexp.reduce(together)
+            slope += opinions[:, t, k, piece[t, k]] - opinions[:, t, k] @ np.exp(expected[t, k])
+        weights = weights + rate * slope
+    np.testing.assert_allclose(everything(trained("ensemble that learns", data, transpose=0)), expected, atol=1e-4)
+    assert np.ptp(weights) > 0.05
+
+
 @pytest.mark.parametrize("kind", ["voices"])
 def test_an_ensemble_hears_the_music_in_other_keys(data):
     def first(model) -> np.ndarray:
@@ -308,6 +337,8 @@ def test_a_pitch_beyond_the_vocabulary_is_heard_at_its_end():
 def test_only_pitches_can_be_transposed(tmp_path):
     learned = replace(EVENTS, pitches=(0, 0))
     with pytest.raises(ValueError, match="cannot transpose remi: no symbol of it is one pitch"):
-        Mixture([], 1, learned)
+        Mixture([], Config(members=["lstm"], transpose=1), learned)
     with pytest.raises(ValueError, match="needs two members, or transpose"):
-        base.family("ensemble").Config(members=["lstm"])
+        Config(members=["lstm"])
+    with pytest.raises(ValueError, match="are those of a geometric mean"):
+        Config(members=["lstm", "gru"], learning_rate=0.1)

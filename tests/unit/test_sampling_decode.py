@@ -79,7 +79,7 @@ def test_events_end_at_the_end_symbol_or_the_last_bar(name, tmp_path):
     assert any(piece[-1, 0] == 0 for piece in pieces)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "voice" in base.family(name).SUPPORTS])
+@pytest.mark.parametrize("name", [name for name in MODELS if "voice" in base.family(name.split()[0]).SUPPORTS])
 def test_a_given_voice_is_kept_and_the_others_are_written_to_it(name, tmp_path):
     data = packed(tmp_path, "voices")
     pieces = generate(trained(name, data), Sampler(count=4, bars=4, voice=1, prompt_bars=1), data, 0)

@@ -29,7 +29,11 @@ CONFIGS = {
 STEPWISE = ("lstm", "gru", "transformer")
 """Families whose networks have a trunk and heads."""
 NEURAL = (*STEPWISE, "masked", "frame_rnn")
-MODELS = (*CONFIGS, "ensemble")
+ENSEMBLES = {
+    "ensemble": {"transpose": 1},
+    "ensemble that learns": {"transpose": 1, "mean": "geometric", "weight": 0.9, "learning_rate": 0.2},
+}
+MODELS = (*CONFIGS, *ENSEMBLES)
 KINDS = ("voices", "events", "frames")
 
 VOICES = Vocabulary(
@@ -68,7 +72,7 @@ PAIRS = [
     (name, kind)
     for name in MODELS
     for kind, vocabulary in zip(KINDS, (VOICES, EVENTS, FRAMES), strict=True)
-    if vocabulary.layout in base.family(name).LAYOUTS
+    if vocabulary.layout in base.family(name.split()[0]).LAYOUTS
 ]
 """Every family with every kind of data that it takes."""
 HOME = dict(reversed(PAIRS))
@@ -159,16 +163,17 @@ def packed(folder: Path, kind: str, train: int = 8) -> Packed:
     return Packed(folder)
 
 
-def trained(name: str, data: Packed, transpose: int = 1):
-    """A model of the family; a neural one keeps its initial values. An ensemble hears the music in several keys."""
-    module = base.family(name)
-    if name == "ensemble":
+def trained(name: str, data: Packed, **options):
+    """A model of `MODELS`; a neural one keeps its initial values. Options are those of an ensemble."""
+    module = base.family(name.split()[0])
+    if name in ENSEMBLES:
         checkpoints = []
         for member in STEPWISE:
             checkpoints.append(data.folder / f"{member}.safetensors")
             config = base.family(member).Config(**CONFIGS[member])
             base.save(checkpoints[-1], member, config, data.vocabulary, trained(member, data).arrays())
-        config, arrays = module.combine(module.Config(members=list(STEPWISE), transpose=transpose), checkpoints)
+        chosen = module.Config(members=list(STEPWISE), **(ENSEMBLES[name] | options))
+        config, arrays = module.combine(chosen, checkpoints)
         return module.load(config, data.vocabulary, arrays)
     config = module.Config(**CONFIGS[name])
     if name in NEURAL:

@@ -1,10 +1,14 @@
-"""An ensemble: the mean of the probabilities that trained networks give each token, in several keys if asked.
+"""An ensemble: a mean of the probabilities that trained networks give each token, in several keys if asked.
 
-It trains nothing: its members are other models of the study, with the same dataset, representation and seed. The
-mean of distributions is a distribution, so likelihood and sampling are those of one model.
+It trains nothing: its members are other models of the study, with the same dataset, representation and seed. The mean
+is a distribution, so likelihood and sampling are those of one model. It is the arithmetic one, or the geometric one
+with weights that learn from each piece as it goes (logarithmic opinion pool; Mattern, "Linear and geometric mixtures:
+analysis", Data Compression Conference 2013).
 
 A network that is trained in all keys is not equally sure in each. So it may be asked about the music in other keys as
 well, and its answers moved back (test-time augmentation, as of images in Krizhevsky et al. 2012).
+
+Legend of shape suffixes: B sequences, T steps, K tokens a step, P parts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +30,8 @@ from dalsegno.representations.base import Vocabulary
 
 SUPPORTS = frozenset({"likelihood", "prompt", "voice"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
+LEAST = -14.0
+"""Log-probability (nats) below which no member goes in a geometric mean: each of them alone could rule a token out."""
 
 
 class Member(FamilyConfig):
@@ -40,11 +46,20 @@ class Config(FamilyConfig):
 
     members: list[str | Member] = Field(min_length=1, description="names of models of the study, each with a network")
     transpose: int = Field(0, ge=0, le=6, description="semitones up and down by which each member hears the music, too")
+    mean: Literal["arithmetic", "geometric"] = Field("arithmetic", description="of the members' probabilities")
+    weight: float = Field(
+        1.0, gt=0, description="of all members together in a geometric mean: less than 1 makes it less sure of itself"
+    )
+    learning_rate: float = Field(
+        0.0, ge=0, description="how fast the weights of a geometric mean learn from each step of a piece"
+    )
 
     @model_validator(mode="after")
     def _is_a_mean(self) -> Config:
         if len(self.members) == 1 and not self.transpose:
             raise ValueError("an ensemble needs two members, or transpose")
+        if self.mean == "arithmetic" and (self.learning_rate or self.weight != 1):
+            raise ValueError("weight and learning_rate are those of a geometric mean: say mean: geometric")
         return self
 
 
@@ -88,19 +103,24 @@ class Key:
 class Mixture(steps.StepModel):
     """Networks side by side; what one step model passes on as an array, this one passes on as a tuple.
 
+    P parts are every network in every key. A geometric mean's weights are of one sequence: they start equal in each,
+    and after each step go up the gradient of its log-probability: what predicts a piece well gains weight in it.
+
     Args:
         members: the networks.
-        transpose: see `Config`.
+        config: how they are averaged.
         vocabulary: of the representation.
 
     Raises:
         ValueError: to be transposed, but no symbol is a pitch.
     """
 
-    def __init__(self, members: Sequence[steps.StepModel], transpose: int, vocabulary: Vocabulary) -> None:
+    def __init__(self, members: Sequence[steps.StepModel], config: Config, vocabulary: Vocabulary) -> None:
+        transpose = config.transpose
         if transpose and vocabulary.pitches[0] == vocabulary.pitches[1]:
             raise ValueError(f"an ensemble cannot transpose {vocabulary.kind}: no symbol of it is one pitch")
         self.members = nnx.List(members)
+        self.config = config
         self.width = vocabulary.width
         self.keys = tuple(Key(semitones, vocabulary) for semitones in range(-transpose, transpose + 1))
 
@@ -113,25 +133,70 @@ class Mixture(steps.StepModel):
     def heads(self) -> list[Callable[..., jax.Array]]:
         return [partial(self._head, k) for k in range(self.width)]
 
-    def _head(self, k: int, trunks: Any, inputs: steps.Inputs, tokens_BxTxK: jax.Array, _: None = None) -> jax.Array:
+    def _head(self, k: int, trunk: Any, inputs: steps.Inputs, tokens_BxK: jax.Array) -> jax.Array:
+        weights_BxP, trunks = trunk
+        return self._mean(self._opinions(k, trunks, inputs, tokens_BxK), weights_BxP)
+
+    def _opinions(self, k: int, trunks: Any, inputs: steps.Inputs, tokens___xK: jax.Array) -> jax.Array:
+        """`logp___xPxV` of token k."""
         logps = [
-            key.leave(member.heads[k](trunk, key.hear(inputs), key.enter(tokens_BxTxK)))
+            key.leave(member.heads[k](trunk, key.hear(inputs), key.enter(tokens___xK)))
             for (member, key), trunk in zip(self.parts, trunks, strict=True)
         ]
-        return jax.nn.logsumexp(jnp.stack(logps), axis=0) - jnp.log(len(logps))
+        return jnp.stack(logps, axis=-2)
+
+    def _mean(self, opinions___xPxV: jax.Array, weights___xP: jax.Array) -> jax.Array:
+        """`logp___xV` of all parts together."""
+        if self.config.mean == "arithmetic":
+            return jax.nn.logsumexp(opinions___xPxV, axis=-2) - jnp.log(opinions___xPxV.shape[-2])
+        together = jnp.einsum("...pv,...p->...v", jnp.maximum(opinions___xPxV, LEAST), weights___xP)
+        return jax.nn.log_softmax(together)
+
+    def _learned(self, weights_BxP: jax.Array, opinions_BxKxPxV: jax.Array, tokens_BxK: jax.Array) -> jax.Array:
+        """The weights after a step."""
+        if not self.config.learning_rate:
+            return weights_BxP
+        opinions = jnp.maximum(opinions_BxKxPxV, LEAST)
+        said = jnp.take_along_axis(opinions, tokens_BxK[..., None, None], axis=-1)[..., 0]
+        share_BxKxV = jnp.exp(self._mean(opinions_BxKxPxV, weights_BxP[:, None]))
+        expected = jnp.einsum("bkpv,bkv->bkp", opinions, share_BxKxV)
+        return weights_BxP + self.config.learning_rate * jnp.sum(said - expected, axis=1)
+
+    def _equal(self, batch: int) -> jax.Array:
+        """`weights_BxP` before the first step."""
+        number = len(self.parts)
+        return jnp.full((batch, number), self.config.weight / number)
+
+    def log_probs(self, inputs: steps.Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
+        trunks = tuple(member.trunk(x, None) for (member, _), x in zip(self.parts, self.embedding(inputs), strict=True))
+        opinions = jnp.stack([self._opinions(k, trunks, inputs, tokens_BxTxK) for k in range(self.width)], axis=2)
+
+        def step(weights_BxP: jax.Array, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            logp_BxKxV = self._mean(at[0], weights_BxP[:, None])
+            chosen = jnp.take_along_axis(logp_BxKxV, at[1][..., None], axis=-1)[..., 0]
+            return self._learned(weights_BxP, *at), chosen
+
+        by_step = jnp.swapaxes(opinions, 0, 1), jnp.swapaxes(tokens_BxTxK, 0, 1)
+        _, logp_TxBxK = jax.lax.scan(step, self._equal(len(tokens_BxTxK)), by_step)
+        return jnp.swapaxes(logp_TxBxK, 0, 1)
 
     def embedding(self, inputs: steps.Inputs) -> tuple[jax.Array, ...]:  # type: ignore[override]
         return tuple(member.embedding(key.hear(inputs)) for member, key in self.parts)
 
-    def trunk(self, x_BxTxD: Any, key: jax.Array | None) -> Any:
-        return tuple(member.trunk(x, key) for (member, _), x in zip(self.parts, x_BxTxD, strict=True))
-
     def start(self, batch: int) -> Any:
-        return tuple(member.start(batch) for member, _ in self.parts)
+        return self._equal(batch), tuple(member.start(batch) for member, _ in self.parts)
 
     def advance(self, state: Any, x_BxD: Any) -> tuple[Any, Any]:
-        pairs = [member.advance(*one) for (member, _), *one in zip(self.parts, state, x_BxD, strict=True)]
-        return tuple(after for after, _ in pairs), tuple(trunk for _, trunk in pairs)
+        weights_BxP, states = state
+        pairs = [member.advance(*one) for (member, _), *one in zip(self.parts, states, x_BxD, strict=True)]
+        return (weights_BxP, tuple(after for after, _ in pairs)), (weights_BxP, tuple(trunk for _, trunk in pairs))
+
+    def learn(self, state: Any, trunk_BxD: Any, inputs: steps.Inputs, tokens_BxK: jax.Array) -> Any:
+        if not self.config.learning_rate:
+            return state
+        (weights_BxP, states), trunks = state, trunk_BxD[1]
+        opinions = [self._opinions(k, trunks, inputs, tokens_BxK) for k in range(self.width)]
+        return self._learned(weights_BxP, jnp.stack(opinions, axis=1), tokens_BxK), states
 
 
 def combine(config: Config, checkpoints: Sequence[Path]) -> tuple[Config, Arrays]:
@@ -153,4 +218,4 @@ def load(config: Config, vocabulary: Vocabulary, arrays: Arrays) -> neural.Neura
             raise ValueError(f"{member!r} is a name, not a trained member: an ensemble is loaded from its checkpoint")
         module = base.family(member.family)
         networks.append(module.Network(module.Config(**member.config), vocabulary, nnx.Rngs(0)))
-    return neural.Neural(Mixture(networks, config.transpose, vocabulary), vocabulary, arrays)
+    return neural.Neural(Mixture(networks, config, vocabulary), vocabulary, arrays)

@@ -206,6 +206,7 @@ class Neural:
                 return token, next_SxV[automaton_B, token]
 
             tokens, automaton_B = model.write(trunk, inputs, draw, automaton_B)
+            state = model.learn(state, trunk, inputs, tokens)
             # What would begin one bar too many is not written; the end symbol is.
             over_B = done_B
             if bar is not None and bars is not None:

@@ -442,6 +442,10 @@ class StepModel(nnx.Module):
             tokens = tokens.at[:, k].set(token)
         return tokens, state
 
+    def learn(self, state: Any, trunk_BxD: jax.Array, inputs: Inputs, tokens_BxK: jax.Array) -> Any:
+        """The next state (see `advance`) after `tokens_BxK` have been written, of a model that learns as it goes."""
+        return state
+
     def log_probs(self, inputs: Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
         """`logp_BxTxK` in nats of given tokens."""
         return -self._losses(inputs, tokens_BxTxK, None, 0.0)
