@@ -283,7 +283,7 @@ def test_an_ensemble_is_the_mean_of_its_members(data):
 
 
 @pytest.mark.parametrize("kind", ["voices", "events"])
-def test_a_geometric_ensemble_learns_whom_to_trust(data):
+def test_a_geometric_ensemble_learns_whom_to_trust_and_what_a_piece_likes(data):
     piece = data.piece(0)[:8]
     length, width = piece.shape
     size = data.vocabulary.size
@@ -298,15 +298,21 @@ def test_a_geometric_ensemble_learns_whom_to_trust(data):
         return found
 
     opinions = np.stack([everything(trained(name, data)) for name in STEPWISE])
-    weights, rate = np.full(3, 0.3), 0.2
+    weights, tokens, intervals = np.full(3, 0.3), np.zeros((width, size)), np.zeros((width, 2 * size))
     expected = np.zeros((length, width, size))
     for t in range(length):
         slope = np.zeros(3)
         for k in range(width):
-            together = weights @ opinions[:, t, k]
+            before = piece[t - 1, k] if t else size
+            steps = np.arange(size) - before + size
+            together = weights @ opinions[:, t, k] + tokens[k] + intervals[k, steps]
             expected[t, k] = together - np.logaddexp.reduce(together)
-            slope += opinions[:, t, k, piece[t, k]] - opinions[:, t, k] @ np.exp(expected[t, k])
-        weights = weights + rate * slope
+            share = np.exp(expected[t, k])
+            slope += opinions[:, t, k, piece[t, k]] - opinions[:, t, k] @ share
+            error = 0.3 * ((np.arange(size) == piece[t, k]) - share)
+            tokens[k] += error
+            intervals[k, steps] += error
+        weights = weights + 0.2 * slope
     np.testing.assert_allclose(everything(trained("ensemble that learns", data, transpose=0)), expected, atol=1e-4)
     assert np.ptp(weights) > 0.05
 

@@ -31,7 +31,13 @@ STEPWISE = ("lstm", "gru", "transformer")
 NEURAL = (*STEPWISE, "masked", "frame_rnn")
 ENSEMBLES = {
     "ensemble": {"transpose": 1},
-    "ensemble that learns": {"transpose": 1, "mean": "geometric", "weight": 0.9, "learning_rate": 0.2},
+    "ensemble that learns": {
+        "transpose": 1,
+        "mean": "geometric",
+        "weight": 0.9,
+        "learning_rate": 0.2,
+        "habit_rate": 0.3,
+    },
 }
 MODELS = (*CONFIGS, *ENSEMBLES)
 KINDS = ("voices", "events", "frames")

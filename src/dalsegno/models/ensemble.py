@@ -1,9 +1,10 @@
 """An ensemble: a mean of the probabilities that trained networks give each token, in several keys if asked.
 
 It trains nothing: its members are other models of the study, with the same dataset, representation and seed. The mean
-is a distribution, so likelihood and sampling are those of one model. It is the arithmetic one, or the geometric one
-with weights that learn from each piece as it goes (logarithmic opinion pool; Mattern, "Linear and geometric mixtures:
-analysis", Data Compression Conference 2013).
+is a distribution, so likelihood and sampling are those of one model. It is the arithmetic one, or a geometric one that
+learns from each piece as it goes: whom to trust (Mattern, "Linear and geometric mixtures: analysis", Data Compression
+Conference 2013), and which tokens and intervals the piece likes, which is dynamic evaluation (Krause et al. 2018) of
+biases alone.
 
 A network that is trained in all keys is not equally sure in each. So it may be asked about the music in other keys as
 well, and its answers moved back (test-time augmentation, as of images in Krizhevsky et al. 2012).
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,13 +54,16 @@ class Config(FamilyConfig):
     learning_rate: float = Field(
         0.0, ge=0, description="how fast the weights of a geometric mean learn from each step of a piece"
     )
+    habit_rate: float = Field(
+        0.0, ge=0, description="how fast biases of tokens, and of intervals from the token before, learn from each step"
+    )
 
     @model_validator(mode="after")
     def _is_a_mean(self) -> Config:
         if len(self.members) == 1 and not self.transpose:
             raise ValueError("an ensemble needs two members, or transpose")
-        if self.mean == "arithmetic" and (self.learning_rate or self.weight != 1):
-            raise ValueError("weight and learning_rate are those of a geometric mean: say mean: geometric")
+        if self.mean == "arithmetic" and (self.learning_rate or self.habit_rate or self.weight != 1):
+            raise ValueError("weight and rates are those of a geometric mean: say mean: geometric")
         return self
 
 
@@ -100,11 +104,29 @@ class Key:
         return jax.nn.log_softmax(jnp.where(self.kept_V, back, attention.REFUSED))
 
 
+class Learned(NamedTuple):
+    """What a geometric mean has learned from the sequence so far; each token of a step has biases of its own.
+
+    Attributes:
+        weights_BxP: of the parts.
+        tokens_BxKxV: biases of tokens.
+        intervals_BxKx2V: biases of intervals from the token before, see `steps.shifted`.
+    """
+
+    weights_BxP: Any
+    tokens_BxKxV: Any
+    intervals_BxKx2V: Any
+
+    def biases(self, previous_BxK: jax.Array) -> jax.Array:
+        """`bias_BxKxV` of a step."""
+        return self.tokens_BxKxV + steps.shifted(self.intervals_BxKx2V, previous_BxK)
+
+
 class Mixture(steps.StepModel):
     """Networks side by side; what one step model passes on as an array, this one passes on as a tuple.
 
-    P parts are every network in every key. A geometric mean's weights are of one sequence: they start equal in each,
-    and after each step go up the gradient of its log-probability: what predicts a piece well gains weight in it.
+    P parts are every network in every key. What a geometric mean learns is of one sequence: it begins alike in each,
+    and after each step goes up the gradient of that step's log-probability.
 
     Args:
         members: the networks.
@@ -121,7 +143,7 @@ class Mixture(steps.StepModel):
             raise ValueError(f"an ensemble cannot transpose {vocabulary.kind}: no symbol of it is one pitch")
         self.members = nnx.List(members)
         self.config = config
-        self.width = vocabulary.width
+        self.width, self.size = vocabulary.width, vocabulary.size
         self.keys = tuple(Key(semitones, vocabulary) for semitones in range(-transpose, transpose + 1))
 
     @property
@@ -134,8 +156,9 @@ class Mixture(steps.StepModel):
         return [partial(self._head, k) for k in range(self.width)]
 
     def _head(self, k: int, trunk: Any, inputs: steps.Inputs, tokens_BxK: jax.Array) -> jax.Array:
-        weights_BxP, trunks = trunk
-        return self._mean(self._opinions(k, trunks, inputs, tokens_BxK), weights_BxP)
+        learned, trunks = trunk
+        bias_BxV = learned.biases(inputs.previous_BxTxK)[:, k]
+        return self._mean(self._opinions(k, trunks, inputs, tokens_BxK), learned.weights_BxP, bias_BxV)
 
     def _opinions(self, k: int, trunks: Any, inputs: steps.Inputs, tokens___xK: jax.Array) -> jax.Array:
         """`logp___xPxV` of token k."""
@@ -145,58 +168,58 @@ class Mixture(steps.StepModel):
         ]
         return jnp.stack(logps, axis=-2)
 
-    def _mean(self, opinions___xPxV: jax.Array, weights___xP: jax.Array) -> jax.Array:
+    def _mean(self, opinions___xPxV: jax.Array, weights___xP: jax.Array, bias___xV: jax.Array) -> jax.Array:
         """`logp___xV` of all parts together."""
         if self.config.mean == "arithmetic":
             return jax.nn.logsumexp(opinions___xPxV, axis=-2) - jnp.log(opinions___xPxV.shape[-2])
         together = jnp.einsum("...pv,...p->...v", jnp.maximum(opinions___xPxV, LEAST), weights___xP)
-        return jax.nn.log_softmax(together)
+        return jax.nn.log_softmax(together + bias___xV)
 
-    def _learned(self, weights_BxP: jax.Array, opinions_BxKxPxV: jax.Array, tokens_BxK: jax.Array) -> jax.Array:
-        """The weights after a step."""
-        if not self.config.learning_rate:
-            return weights_BxP
-        opinions = jnp.maximum(opinions_BxKxPxV, LEAST)
-        said = jnp.take_along_axis(opinions, tokens_BxK[..., None, None], axis=-1)[..., 0]
-        share_BxKxV = jnp.exp(self._mean(opinions_BxKxPxV, weights_BxP[:, None]))
-        expected = jnp.einsum("bkpv,bkv->bkp", opinions, share_BxKxV)
-        return weights_BxP + self.config.learning_rate * jnp.sum(said - expected, axis=1)
+    def _begin(self, batch: int) -> Learned:
+        """What is known before the first step: nothing."""
+        number, biases = len(self.parts), (batch, self.width, self.size)
+        equal = jnp.full((batch, number), self.config.weight / number)
+        return Learned(equal, jnp.zeros(biases), jnp.zeros((*biases[:2], 2 * self.size)))
 
-    def _equal(self, batch: int) -> jax.Array:
-        """`weights_BxP` before the first step."""
-        number = len(self.parts)
-        return jnp.full((batch, number), self.config.weight / number)
+    def _step(
+        self, learned: Learned, opinions_BxKxPxV: jax.Array, previous_BxK: jax.Array, tokens_BxK: jax.Array
+    ) -> tuple[Learned, jax.Array]:
+        """What is known after a step, and `logp_BxK` of its tokens."""
+
+        def total(learned: Learned) -> tuple[jax.Array, jax.Array]:
+            logp = self._mean(opinions_BxKxPxV, learned.weights_BxP[:, None], learned.biases(previous_BxK))
+            chosen = jnp.take_along_axis(logp, tokens_BxK[..., None], axis=-1)[..., 0]
+            return jnp.sum(chosen), chosen
+
+        config = self.config
+        if not config.learning_rate and not config.habit_rate:
+            return learned, total(learned)[1]
+        slope, logp = jax.grad(total, has_aux=True)(learned)
+        rates = Learned(config.learning_rate, config.habit_rate, config.habit_rate)
+        return jax.tree.map(lambda own, rate, up: own + rate * up, learned, rates, slope), logp
 
     def log_probs(self, inputs: steps.Inputs, tokens_BxTxK: jax.Array) -> jax.Array:
         trunks = tuple(member.trunk(x, None) for (member, _), x in zip(self.parts, self.embedding(inputs), strict=True))
         opinions = jnp.stack([self._opinions(k, trunks, inputs, tokens_BxTxK) for k in range(self.width)], axis=2)
-
-        def step(weights_BxP: jax.Array, at: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            logp_BxKxV = self._mean(at[0], weights_BxP[:, None])
-            chosen = jnp.take_along_axis(logp_BxKxV, at[1][..., None], axis=-1)[..., 0]
-            return self._learned(weights_BxP, *at), chosen
-
-        by_step = jnp.swapaxes(opinions, 0, 1), jnp.swapaxes(tokens_BxTxK, 0, 1)
-        _, logp_TxBxK = jax.lax.scan(step, self._equal(len(tokens_BxTxK)), by_step)
+        by_step = [jnp.swapaxes(x, 0, 1) for x in (opinions, inputs.previous_BxTxK, tokens_BxTxK)]
+        _, logp_TxBxK = jax.lax.scan(lambda known, at: self._step(known, *at), self._begin(len(tokens_BxTxK)), by_step)
         return jnp.swapaxes(logp_TxBxK, 0, 1)
 
     def embedding(self, inputs: steps.Inputs) -> tuple[jax.Array, ...]:  # type: ignore[override]
         return tuple(member.embedding(key.hear(inputs)) for member, key in self.parts)
 
     def start(self, batch: int) -> Any:
-        return self._equal(batch), tuple(member.start(batch) for member, _ in self.parts)
+        return self._begin(batch), tuple(member.start(batch) for member, _ in self.parts)
 
     def advance(self, state: Any, x_BxD: Any) -> tuple[Any, Any]:
-        weights_BxP, states = state
+        learned, states = state
         pairs = [member.advance(*one) for (member, _), *one in zip(self.parts, states, x_BxD, strict=True)]
-        return (weights_BxP, tuple(after for after, _ in pairs)), (weights_BxP, tuple(trunk for _, trunk in pairs))
+        return (learned, tuple(after for after, _ in pairs)), (learned, tuple(trunk for _, trunk in pairs))
 
     def learn(self, state: Any, trunk_BxD: Any, inputs: steps.Inputs, tokens_BxK: jax.Array) -> Any:
-        if not self.config.learning_rate:
-            return state
-        (weights_BxP, states), trunks = state, trunk_BxD[1]
+        (learned, states), trunks = state, trunk_BxD[1]
         opinions = [self._opinions(k, trunks, inputs, tokens_BxK) for k in range(self.width)]
-        return self._learned(weights_BxP, jnp.stack(opinions, axis=1), tokens_BxK), states
+        return self._step(learned, jnp.stack(opinions, axis=1), inputs.previous_BxTxK, tokens_BxK)[0], states
 
 
 def combine(config: Config, checkpoints: Sequence[Path]) -> tuple[Config, Arrays]:
