@@ -30,7 +30,7 @@ SUPPORTS = frozenset({"likelihood", "prompt", "voice", "attributes", "mixture"})
 LAYOUTS = frozenset({"voices", "events", "compound"})
 Parts = tuple[jax.Array, ...]
 LONGEST_WAVE = 10_000.0
-PARTS, SMALLEST_PART = 8, 64
+PARTS, SMALLEST_PART = 16, 64
 """How many arrays a layer's keys are cached in, and the steps of one at least."""
 
 
@@ -81,12 +81,13 @@ def _written(parts: Parts, entry_BxHxCx1: jax.Array, slot: jax.Array) -> Parts:
     """The parts of a cache after `entry_BxHxCx1` has been written at `slot` of the ring."""
     after = []
     for first, part in zip(_firsts(parts), parts, strict=True):
-        size = part.shape[-1]
-        at = jnp.clip(slot - first, 0, size - 1)
-        # In every part, so that each is changed where it lies: one that a condition returns is copied.
-        kept = jax.lax.dynamic_slice_in_dim(part, at, 1, axis=3)
-        entry = jnp.where((first <= slot) & (slot < first + size), entry_BxHxCx1, kept)
-        after.append(jax.lax.dynamic_update_slice_in_dim(part, entry, at, axis=3))
+        at = slot - first
+
+        def put(_: int, part: jax.Array, at: jax.Array = at) -> jax.Array:
+            return jax.lax.dynamic_update_slice_in_dim(part, entry_BxHxCx1, at, axis=3)
+
+        # A loop of one round or none changes a part where it lies; one that a condition returns would be copied.
+        after.append(jax.lax.fori_loop(0, ((at >= 0) & (at < part.shape[-1])).astype(jnp.int32), put, part))
     return tuple(after)
 
 
