@@ -23,6 +23,8 @@ from typing import Any
 
 LIBRARIES = ("jax", "flax", "optax", "numpy", "miditok", "symusic", "music21", "librosa", "pyarrow", "snakemake")
 """Libraries whose versions stand in every record; the lock's digest covers all."""
+LONGEST_VALUE = 80
+"""Characters of a value in a line that tells of a difference."""
 
 
 def canonical(value: Any) -> str:
@@ -229,7 +231,7 @@ def settle(requests: Sequence[Request], now: float | None = None) -> dict[str, l
 def compare(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """The differences of two requests or records, one readable line each."""
     for key, value, other in changed_values("spec", before.get("spec"), after.get("spec")):
-        yield f"{key}: {canonical(value)} -> {canonical(other)}"
+        yield f"{key}: {_shortened(value)} -> {_shortened(other)}"
     old, new = before.get("code", {}), after.get("code", {})
     for module in sorted(old.keys() | new.keys()):
         if old.get(module) != new.get(module):
@@ -244,8 +246,20 @@ def changed_values(key: str, before: Any, after: Any) -> Iterator[tuple[str, Any
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
             yield from changed_values(f"{key}.{name}", before.get(name), after.get(name))
+    elif _documents(before) and _documents(after) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from changed_values(f"{key}[{index}]", one, other)
     elif before != after:
         yield key, before, after
+
+
+def _documents(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def _shortened(value: Any) -> str:
+    text = canonical(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
 def _oldest(files: Iterable[str]) -> float | None:

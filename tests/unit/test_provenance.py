@@ -193,3 +193,16 @@ def test_the_record_names_changed_modules_and_the_lock() -> None:
         "code o: new",
         "lock: other library versions",
     ]
+
+
+def test_differences_are_told_where_they_lie_and_in_short() -> None:
+    before = {"spec": {"members": [{"a": 1, "b": 2}, {"a": 1}], "names": ["x"] * 50}}
+    after = {"spec": {"members": [{"a": 1, "b": 3}, {"a": 1}], "names": ["y"]}}
+    members, names = provenance.compare(before, after)
+    assert members == "spec.members[0].b: 2 -> 3"
+    assert names.startswith('spec.names: ["x","x",')
+    assert names.endswith('… -> ["y"]')
+    assert len(names) < 120
+    assert list(provenance.compare(before, {"spec": {**before["spec"], "members": [{"a": 1, "b": 2}]}})) == [
+        'spec.members: [{"a":1,"b":2},{"a":1}] -> [{"a":1,"b":2}]'
+    ]
