@@ -4,7 +4,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= 2
-WORKERS ?= 0
+WORKERS ?= 2
 STUDY ?= config/studies/first_light.yaml
 NAME = $(notdir $(basename $(STUDY)))
 # The stamp is named by content, so that touching a file installs nothing.
@@ -18,7 +18,7 @@ help: ## list the targets
 	@echo "  STUDY=config/studies/x.yaml   another study (now: $(STUDY))"
 	@echo "  CACHE=1                       share costly data stages by SNAKEMAKE_OUTPUT_CACHE=folder"
 	@echo "  CORES=4                       processor cores to use (now: $(CORES))"
-	@echo "  WORKERS=2                     processes for the tests (now: $(WORKERS)); 0: in the one that says pytest"
+	@echo "  WORKERS=0                     processes for the tests (now: $(WORKERS)); 0: in the one that says pytest"
 
 install: $(STAMP) ## create .venv from the lock
 
