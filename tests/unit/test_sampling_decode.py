@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
 
-from dalsegno.models import base, filters
+from dalsegno.models import filters
 from dalsegno.models.base import Request
 from dalsegno.representations.base import Grammar
 from dalsegno.sampling.decode import beginning, generate
 from dalsegno.sampling.options import Sampler
-from tests.unit.tiny import MODELS, PAIRS, packed, trained
+from tests.unit.tiny import MODELS, PAIRS, family, packed, trained
 
 
 def free(data) -> Grammar:
@@ -79,7 +79,7 @@ def test_events_end_at_the_end_symbol_or_the_last_bar(name, tmp_path):
     assert any(piece[-1, 0] == 0 for piece in pieces)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "voice" in base.family(name.split()[0]).SUPPORTS])
+@pytest.mark.parametrize("name", [name for name in MODELS if "voice" in family(name).SUPPORTS])
 def test_a_given_voice_is_kept_and_the_others_are_written_to_it(name, tmp_path):
     data = packed(tmp_path, "voices")
     pieces = generate(trained(name, data), Sampler(count=4, bars=4, voice=1, prompt_bars=1), data, 0)

@@ -42,6 +42,12 @@ ENSEMBLES = {
 MODELS = (*CONFIGS, *ENSEMBLES)
 KINDS = ("voices", "events", "frames")
 
+
+def family(name: str):
+    """The family's module of a model of `MODELS`."""
+    return base.family(name.split()[0])
+
+
 VOICES = Vocabulary(
     kind="voices",
     names=("Rest", *(f"Pitch_{60 + i}" for i in range(5))),
@@ -78,7 +84,7 @@ PAIRS = [
     (name, kind)
     for name in MODELS
     for kind, vocabulary in zip(KINDS, (VOICES, EVENTS, FRAMES), strict=True)
-    if vocabulary.layout in base.family(name.split()[0]).LAYOUTS
+    if vocabulary.layout in family(name).LAYOUTS
 ]
 """Every family with every kind of data that it takes."""
 HOME = dict(reversed(PAIRS))
@@ -171,7 +177,7 @@ def packed(folder: Path, kind: str, train: int = 8) -> Packed:
 
 def trained(name: str, data: Packed, **options):
     """A model of `MODELS`; a neural one keeps its initial values. Options are those of an ensemble."""
-    module = base.family(name.split()[0])
+    module = family(name)
     if name in ENSEMBLES:
         checkpoints = []
         for member in STEPWISE:
