@@ -103,10 +103,19 @@ def test_a_cache_is_an_interpolated_ngram_model_of_the_rest() -> None:
     tokens = np.array([5, 6, 5, 7, 5, 6], np.uint32)
     places, rest = np.array([4, 5]), np.arange(6) < 4
     bits = Commonplace.knowing(np.array([3.0, 4.0]), tokens, places, rest)
-    five = (2 + CACHED / 8) / (4 + CACHED)
+    alone, after_one = CACHED[:2]
+    five = (2 + alone / 8) / (4 + alone)
     # After 7 nothing else is known, so that longer contexts say nothing of the 5.
-    six = (1 + CACHED * (1 + CACHED / 16) / (4 + CACHED)) / (2 + CACHED)
+    six = (1 + after_one * (1 + alone / 16) / (4 + alone)) / (2 + after_one)
     np.testing.assert_allclose(bits, -np.log2([five, six]))
+
+
+def test_a_passage_that_comes_back_is_expected_to_go_on_as_it_did() -> None:
+    """Once heard after the same five tokens it is all but sure, once after other tokens hardly likelier than before."""
+    tokens = np.array([1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 9, 5, 6], np.uint32)
+    places, rest = np.array([12, 15]), (np.arange(16) < 7) | (np.arange(16) == 13)
+    back, after_one = Commonplace.knowing(np.array([10.0, 10.0]), tokens, places, rest)
+    assert back < 1 and after_one > 4
 
 
 def test_one_planted_bar_is_told_in_its_key_and_transposed() -> None:
