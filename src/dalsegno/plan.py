@@ -252,8 +252,9 @@ class Plan:
                 own = [run for run in self.runs.values() if run.dataset == name]
                 own = [run for run in own if run.representation == wildcards["representation"]]
                 used = [study.samplers[sampler] for run in own for sampler in run.samplers]
-                # The stretches that are generated: real music is held against them at the same place and length.
-                spec["excerpts"] = sorted({(sampler.prompt_bars, sampler.bars) for sampler in used})
+                # What is composed: real music is held against train likewise, the given voice left out.
+                parts = {(sampler.prompt_bars, sampler.bars, sampler.voice) for sampler in used}
+                spec["parts"] = sorted(parts, key=lambda part: (*part[:2], -1 if part[2] is None else part[2]))
             if stage in ("reference", "control"):
                 samplers = [study.samplers[name] for name in sorted({s for _, s in self.sampled})]
                 spec |= {"study": study.study, "dataset": name, "bars": max((s.bars for s in samplers), default=8)}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from dalsegno.copying import calibrate, judge, passages
 from dalsegno.copying.calibrate import Null, read_null, training_notes, unseen, write_unseen
-from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
+from dalsegno.copying.index import FIGURES, Figures, TrainingIndex, save_indexes
+from dalsegno.copying.parts import Part, without
 from dalsegno.copying.streams import BAR, Gridded, gridded, lines, skeleton, streams, texture
 from dalsegno.copying.suffixes import DEPTH, Suffixes
 from dalsegno.data import split
@@ -302,6 +303,50 @@ def test_the_index_survives_its_file(index: TrainingIndex, tmp_path: Path) -> No
     assert TrainingIndex.load(tmp_path / "b.safetensors").search(sample).figures == index.search(sample).figures
 
 
+def test_a_voice_that_was_given_is_no_copy(tmp_path: Path) -> None:
+    """The soprano of a training piece over other lower voices is called a copy, unless it is left out everywhere."""
+    music = [chorale(seed, BARS) for seed in range(TRAIN)]
+    others = [chorale(1000 + seed, BARS) for seed in range(UNSEEN)]
+    indexes = {voice: TrainingIndex.of([gridded(without(piece, voice)) for piece in music]) for voice in (None, 0)}
+    save_indexes(tmp_path / "index.safetensors", indexes)
+    # Its own lower voices do not end where the soprano does, so that nothing but the soprano is the same.
+    soprano, lower = music[3][music[3].track == 0], without(chorale(2000, BARS), 0)
+    harmonised = join_tracks(soprano, lower)
+    copied = join_tracks(others[0][others[0].track == 0], without(music[3], 0))
+    verdicts = {}
+    for voice in (None, 0):
+        part = Part(0, BARS, voice)
+        index = TrainingIndex.load(tmp_path / "index.safetensors", voice)
+        null = Null([index.search(part.cut(piece)).figures for piece in others])
+        names = [str(i) for i in range(TRAIN)]
+        for name, sample in (("harmonised", harmonised), ("copied", copied)):
+            verdicts[name, voice] = judge.judge(0, part.cut(sample), index, null, names, 0).verdict
+    assert verdicts["harmonised", None] == verdicts["copied", 0] == judge.NEARER
+    assert verdicts["harmonised", 0] == judge.COMMON
+    assert set(part.cut(harmonised).track.tolist()) == {1, 2, 3}
+
+
+def join_tracks(*voices: Notes) -> Notes:
+    columns = ("track", "start", "duration", "pitch")
+    return make_notes(**{name: np.concatenate([getattr(one, name) for one in voices]) for name in columns})
+
+
+def test_unseen_music_is_cut_as_the_samples_are(tmp_path: Path) -> None:
+    corpus, split_csv = write_corpus(tmp_path)
+    pack(parse({"kind": "voices", "highest": 90}), corpus, split_csv, tmp_path / "voices")
+    packed = Packed(tmp_path / "voices")
+    music = training_notes(packed)
+    family = {row.piece: row.family for row in split.read(split_csv)}
+    indexes = {voice: TrainingIndex.of([gridded(without(piece, voice)) for piece in music]) for voice in (None, 2)}
+    parts = [Part(0, 8), Part(0, 8, 2)]
+    write_unseen(tmp_path / "null.csv", unseen(indexes, packed, music, family, parts))
+    whole, three = (read_null(tmp_path / "null.csv", part) for part in parts)
+    assert whole.n == three.n > 20
+    assert read_null(tmp_path / "null.csv", Part(0, 8, 1)).n == 0
+    assert (three.table["passage_notes"] <= whole.table["passage_notes"]).mean() > 0.5
+    assert np.any(three.table["skeleton_bits"] != whole.table["skeleton_bits"])
+
+
 def test_from_packed_tokens_to_verdicts(tmp_path: Path) -> None:
     corpus, split_csv = write_corpus(tmp_path)
     pack(parse({"kind": "remi"}), corpus, split_csv, tmp_path / "remi")
@@ -309,14 +354,14 @@ def test_from_packed_tokens_to_verdicts(tmp_path: Path) -> None:
     music = training_notes(packed)
     index = TrainingIndex.of([gridded(piece) for piece in music])
     family = {row.piece: row.family for row in split.read(split_csv)}
-    rows = unseen(index, packed, music, family, [(0, 8), (2, 8)])
+    rows = unseen({None: index}, packed, music, family, [Part(0, 8), Part(2, 8)])
     assert {row.split for row in rows} == {"train", "valid", "test"}
     unclean = {row.piece for row in packed.rows if not row.clean}
     assert unclean and not unclean & {row.piece for row in rows}
     assert len({row.piece for row in rows}) == len(packed.rows) - len(unclean) == len(rows) / 2
     assert all(row.figures.two_bar_share < 1 for row in rows), "a training piece was held against itself"
     write_unseen(tmp_path / "null.csv", rows)
-    null = read_null(tmp_path / "null.csv", (2, 8))
+    null = read_null(tmp_path / "null.csv", Part(2, 8))
     assert null.n == len(rows) / 2
     names = [packed.rows[i].piece for i in packed.indices("train")]
     judged = [

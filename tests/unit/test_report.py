@@ -19,6 +19,7 @@ import soundfile
 from dalsegno.copying import judge
 from dalsegno.copying.calibrate import Unseen, read_null, write_unseen
 from dalsegno.copying.index import TrainingIndex
+from dalsegno.copying.parts import Part
 from dalsegno.copying.streams import gridded
 from dalsegno.data import catalog
 from dalsegno.data.notes import make_notes
@@ -407,17 +408,17 @@ def test_a_sweep_shows_every_decoding_and_ranks_with_the_chosen_one(inputs: Repo
 def test_copying_stands_beside_unseen_music(inputs: ReportInputs, tmp_path: Path) -> None:
     index = TrainingIndex.of([gridded(chorale(seed, bars=4)) for seed in range(10)])
     pieces = [
-        Unseen((0, 4), f"p{i}", "test", index.search(gridded(chorale(100 + i, bars=4))).figures) for i in range(6)
+        Unseen(Part(0, 4), f"p{i}", "test", index.search(gridded(chorale(100 + i, bars=4))).figures) for i in range(6)
     ]
     write_unseen(tmp_path / "null.csv", pieces)
     names = [f"<training {i}>" for i in range(10)]
-    null = read_null(tmp_path / "null.csv", (0, 4))
+    null = read_null(tmp_path / "null.csv", Part(0, 4))
     judged = [judge.judge(i, gridded(x), index, null, names, 0) for i, x in enumerate([chorale(3, bars=4), EMPTY])]
     judge.write_judged(tmp_path / "pieces.csv", judged)
     page = render(
         replace(
             inputs,
-            study={**inputs.study, "samplers": {"free": {"prompt_bars": 0, "bars": 4}}},
+            study={**inputs.study, "samplers": {"free": {"prompt_bars": 0, "bars": 4, "voice": None}}},
             unseen={("d", "voices"): tmp_path / "null.csv"},
             copying=dict.fromkeys(inputs.samples, tmp_path / "pieces.csv"),
         )

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from dalsegno.copying.calibrate import training_notes, unseen, write_unseen
-from dalsegno.copying.index import TrainingIndex
+from dalsegno.copying.index import TrainingIndex, save_indexes
+from dalsegno.copying.parts import Part, without
 from dalsegno.copying.streams import gridded
 from dalsegno.data import split
 from dalsegno.provenance import recording
@@ -24,10 +25,13 @@ def main() -> None:
         train = training_notes(packed)
         family = {row.piece: row.family for row in split.read(arguments.split)}
         families = [family[packed.rows[i].piece] for i in packed.indices("train")]
-        index = TrainingIndex.of((gridded(piece) for piece in train), families)
-        index.save(index_path)
-        excerpts = [(first, last) for first, last in spec["excerpts"]]
-        write_unseen(null_path, unseen(index, packed, train, family, excerpts))
+        parts = [Part(*part) for part in spec["parts"]]
+        indexes = {
+            given: TrainingIndex.of((gridded(without(piece, given)) for piece in train), families)
+            for given in dict.fromkeys(part.given for part in parts)
+        }
+        save_indexes(index_path, indexes)
+        write_unseen(null_path, unseen(indexes, packed, train, family, parts))
 
 
 if __name__ == "__main__":

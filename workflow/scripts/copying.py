@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from dalsegno.copying.calibrate import read_null
 from dalsegno.copying.index import TrainingIndex
 from dalsegno.copying.judge import judge, rows, write_judged, write_sidecar
-from dalsegno.copying.streams import gridded
-from dalsegno.data.notes import TICKS_PER_BAR, read_notes
+from dalsegno.copying.parts import Part
+from dalsegno.data.notes import read_notes
 from dalsegno.metrics.rows import Identity, write_rows
 from dalsegno.provenance import recording
 from dalsegno.representations.base import read_index
@@ -29,9 +29,9 @@ def main() -> None:
     inputs = [arguments.notes, arguments.index, arguments.null, arguments.packed, arguments.pieces]
     with recording(arguments.request, inputs, outputs) as spec:
         sampler, labels = spec["sampler"], spec["labels"]
-        first, last = sampler["prompt_bars"], sampler["bars"]
-        index = TrainingIndex.load(arguments.index)
-        null = read_null(arguments.null, (first, last))
+        part = Part.of_sampler(sampler)
+        index = TrainingIndex.load(arguments.index, part.given)
+        null = read_null(arguments.null, part)
         train = [row.piece for row in read_index(arguments.packed) if row.split == "train"]
         table = pq.read_table(arguments.pieces, columns=["piece", "licence"])
         licences = {row["piece"]: row["licence"] for row in table.to_pylist()}
@@ -44,8 +44,7 @@ def main() -> None:
         }
         judged = []
         for number, notes in enumerate(read_notes(arguments.notes).pieces(range(sampler["count"]))):
-            part = gridded(notes.excerpt(last * TICKS_PER_BAR), first * TICKS_PER_BAR)
-            one = judge(number, part, index, null, train, first)
+            one = judge(number, part.cut(notes), index, null, train, part.first)
             judged.append(one)
             outputs.append(folder / f"{number:03d}.json")
             nearest = {"licence_of_training_piece": licences.get(one.training_piece, "")}

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dalsegno.copying.index import FIGURES, Figures, TrainingIndex
-from dalsegno.copying.streams import gridded
+from dalsegno.copying.parts import Part
 from dalsegno.data.melodies import melody, related
 from dalsegno.data.notes import TICKS_PER_BAR, Notes, make_notes
 from dalsegno.metrics.rows import format_number
@@ -49,7 +49,7 @@ SPARSE = frozenset({"bar_bits"})
 a fraction of what it is with it, so that this one would set the limit of all figures. What counts is a mean."""
 HIGHEST = 0.03
 """Share of the pieces over which that mean is taken."""
-COLUMNS = ("first_bar", "last_bar", "piece", "split", *FIGURES)
+COLUMNS = ("first_bar", "last_bar", "given_voice", "piece", "split", *FIGURES)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Unseen:
     """The figures of one piece of unseen real music.
 
     Attributes:
-        excerpt: (bars left out at the beginning, bars up to the end).
+        part: of the piece that was held against the training set.
         split: where the piece comes from; `train` where it was held against the rest of train.
     """
 
-    excerpt: tuple[int, int]
+    part: Part
     piece: str
     split: str
     figures: Figures
@@ -197,20 +197,20 @@ def training_notes(packed: Packed) -> list[Notes]:
 
 
 def unseen(
-    index: TrainingIndex,
+    indexes: Mapping[int | None, TrainingIndex],
     packed: Packed,
     train: Sequence[Notes],
     family: Mapping[str, str],
-    excerpts: Sequence[tuple[int, int]],
+    parts: Sequence[Part],
     enough: int = PIECES,
 ) -> list[Unseen]:
     """Hold unseen real music against the training set.
 
     Args:
-        index: over `train`, the packed training pieces in order.
+        indexes: over `train`, the packed training pieces in order, by the voice that they leave out.
         family: piece -> family, as in `split.csv`.
-        excerpts: (bars to leave out, bars up to the end) of samples; each is taken from every piece, pieces that end
-            before its last bar left out as long as others remain.
+        parts: of samples; each is taken from every piece, pieces that end before its last bar left out as long as
+            others remain.
     """
     held_out = _spread([i for name in ("valid", "test") for i in packed.indices(name) if packed.rows[i].clean], enough)
     own = packed.indices("train")
@@ -220,12 +220,12 @@ def unseen(
     related = relatives(music, [family[row.piece] for row in names], len(train))
     notes = [(names[i], music[i], related[i]) for i in (*range(len(train), len(music)), *joining)]
     rows = []
-    for first, last in excerpts:
-        long = [one for one in notes if one[1].end.max(initial=0) > (last - 1) * TICKS_PER_BAR]
+    for part in parts:
+        long = [one for one in notes if one[1].end.max(initial=0) > (part.last - 1) * TICKS_PER_BAR]
         for row, piece, left_out in long or notes:
-            part = gridded(piece.excerpt(last * TICKS_PER_BAR), first * TICKS_PER_BAR)
-            if len(part):
-                rows.append(Unseen((first, last), row.piece, row.split, index.search(part, left_out).figures))
+            cut = part.cut(piece)
+            if len(cut):
+                rows.append(Unseen(part, row.piece, row.split, indexes[part.given].search(cut, left_out).figures))
     return rows
 
 
@@ -236,14 +236,19 @@ def write_unseen(path: Path, rows: Sequence[Unseen]) -> None:
         writer.writerow(COLUMNS)
         for row in rows:
             figures = [format_number(getattr(row.figures, name)) for name in FIGURES]
-            writer.writerow([*row.excerpt, row.piece, row.split, *figures])
+            writer.writerow([*_name(row.part), row.piece, row.split, *figures])
 
 
-def read_null(path: Path, excerpt: tuple[int, int]) -> Null:
-    """The null distribution of one kind of excerpt from a `null.csv`."""
+def read_null(path: Path, part: Part) -> Null:
+    """The null distribution of one part from a `null.csv`."""
     with open(path, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (int(row["first_bar"]), int(row["last_bar"])) == excerpt]
+        rows = [row for row in csv.DictReader(file) if tuple(row[name] for name in COLUMNS[:3]) == _name(part)]
     return Null([Figures(**{name: float(row[name]) for name in FIGURES}) for row in rows])
+
+
+def _name(part: Part) -> tuple[str, str, str]:
+    """A part in the columns of `null.csv`."""
+    return str(part.first), str(part.last), "" if part.given is None else str(part.given)
 
 
 def relatives(music: Sequence[Notes], family: Sequence[str], train: int) -> list[np.ndarray]:

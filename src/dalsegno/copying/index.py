@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from dalsegno.copying import passages, whole_bars
 from dalsegno.copying.commonplace import Commonplace
@@ -137,20 +138,15 @@ class TrainingIndex:
 
     def save(self, path: Path) -> None:
         """Write the index as safetensors; equal music gives equal bytes."""
-        arrays = {f"notes.{name}": array for name, array in self.notes.items()}
-        arrays |= {f"bars.{name}": array for name, array in self.bars.items()}
-        for name, one in self.suffixes.items():
-            arrays |= {
-                f"{name}.tokens": one.tokens[: len(one)],
-                f"{name}.offsets": one.offsets,
-                f"{name}.order": one.order,
-            }
-        save_file({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}, str(path))
+        save_indexes(path, {None: self})
 
     @classmethod
-    def load(cls, path: Path) -> TrainingIndex:
-        """Read what `save` wrote."""
-        arrays = load_file(str(path))
+    def load(cls, path: Path, given: int | None = None) -> TrainingIndex:
+        """Read what `save` wrote, or the index without a given voice of those that `save_indexes` wrote."""
+        prefix = _prefix(given)
+        with safe_open(str(path), framework="np") as file:
+            own = [name for name in file.keys() if name.startswith(prefix)]
+            arrays = {name.removeprefix(prefix): file.get_tensor(name) for name in own}
         suffixes = {
             name: Suffixes(*(arrays[f"{name}.{part}"] for part in ("tokens", "offsets", "order"))) for name in STREAMS
         }
@@ -159,6 +155,18 @@ class TrainingIndex:
             for kind in ("notes.", "bars.")
         )
         return cls(suffixes, notes, bars_)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that an index is made of, by name."""
+        arrays = {f"notes.{name}": array for name, array in self.notes.items()}
+        arrays |= {f"bars.{name}": array for name, array in self.bars.items()}
+        for name, one in self.suffixes.items():
+            arrays |= {
+                f"{name}.tokens": one.tokens[: len(one)],
+                f"{name}.offsets": one.offsets,
+                f"{name}.order": one.order,
+            }
+        return arrays
 
     def piece(self, number: int) -> Gridded:
         """The onsets of training piece `number`; its notes last one step, since nobody asks."""
@@ -364,6 +372,20 @@ class TrainingIndex:
         length = passage.end - passage.begin
         ours = passages.pitches(piece, passage.begin, passage.end) + passage.transposition
         return ours, passages.pitches(self.piece(owner), passage.at, passage.at + length)
+
+
+def save_indexes(path: Path, indexes: Mapping[int | None, TrainingIndex]) -> None:
+    """Write several indexes over the same pieces into one file.
+
+    Args:
+        indexes: by the voice that they leave out (`parts.without`), None for none.
+    """
+    arrays = {_prefix(given) + name: array for given, one in indexes.items() for name, array in one.arrays().items()}
+    save_file({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}, str(path))
+
+
+def _prefix(given: int | None) -> str:
+    return "whole/" if given is None else f"without {given}/"
 
 
 def _whole(tokens: np.ndarray, width: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dalsegno.copying import judge
 from dalsegno.copying.calibrate import read_null
+from dalsegno.copying.parts import Part
 from dalsegno.metrics.rows import Row
 from dalsegno.reporting import figures
 from dalsegno.reporting.inputs import ReportInputs
@@ -66,8 +67,8 @@ def copying_pages(
                 found.setdefault(sampler, {}).setdefault(model, []).append((seed, judge.read_judged(path)))
         panels = []
         for sampler, models in found.items():
-            options = inputs.study["samplers"][sampler]
-            null = read_null(null_csv, (options["prompt_bars"], options["bars"]))
+            part = Part.of_sampler(inputs.study["samplers"][sampler])
+            null = read_null(null_csv, part)
             every = {model: [one for _, pieces in seeds for one in pieces] for model, seeds in models.items()}
             series = [
                 (model, colours[model], [float(one["nearness"] or "nan") for one in pieces])
@@ -79,7 +80,8 @@ def copying_pages(
                 f"limit of {null.n} unseen real pieces {show(null.critical)}; {beyond}"
             )
             svg = figures.nearness(null.nearness.tolist(), series, null.critical, alt)
-            panels.append(CopyingPanel(f"{sampler} · {null.n} unseen real pieces", svg))
+            left_out = "" if part.given is None else " · without the given voice"
+            panels.append(CopyingPanel(f"{sampler} · {null.n} unseen real pieces{left_out}", svg))
         if panels:
             title = f"{dataset} · {representation}"
             shown = sorted({model for models in found.values() for model in models})
