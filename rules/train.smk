@@ -7,6 +7,7 @@ rule train:
     output:
         checkpoint=made("train", "checkpoint.safetensors"),
         curves=made("train", "curves.jsonl"),
+        events=made("train", "curves.tfevents"),
         summary=made("train", "summary.json"),
         record=record("train"),
     log:

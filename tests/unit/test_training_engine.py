@@ -232,7 +232,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_is_saved(tmp_path: Path, m
     training = Training(**{**FAST, "window": 8, "eval_every": 5})
     monkeypatch.setattr("dalsegno.training.loop.SECONDS_BETWEEN_SAVES", -1.0)
     with pytest.raises(Diverged, match=r"gradient nan, at step 1\.") as told:
-        descend(family, None, training, Augmentation(), data, 0, tmp_path, Machine())
+        descend(family, None, training, Augmentation(), data, 0, tmp_path, Machine(), print)
     arrays, about = base.read_arrays(tmp_path / "diverged.safetensors")
     assert str(tmp_path / "diverged.safetensors") in str(told.value)
     assert about == {"step": 1} and arrays["tokens"].shape == (4, 8, 2)

@@ -24,6 +24,7 @@ from dalsegno.training.run import train, valid_nll
 from tests.unit.tiny import CONFIGS, HOME, NEURAL, VOICES, packed
 
 FILES = ("checkpoint.safetensors", "curves.jsonl", "summary.json")
+MADE = (*FILES, "curves.tfevents")
 
 
 def section(family: str, **training) -> Model:
@@ -41,7 +42,7 @@ def section(family: str, **training) -> Model:
 def run(model: Model, data, folder: Path, seed: int = 0) -> dict[str, bytes]:
     folder.mkdir(exist_ok=True)
     train(model.model_dump(mode="json"), data, seed, *(folder / name for name in FILES), folder / "scratch")
-    return {name: (folder / name).read_bytes() for name in FILES}
+    return {name: (folder / name).read_bytes() for name in MADE}
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -87,6 +88,23 @@ def test_resumed_equals_uninterrupted(family, at, tmp_path, monkeypatch):
     assert run(section(family), data, tmp_path / "cut") == whole
 
 
+def test_the_curves_of_a_run_that_is_under_way_can_be_read(tmp_path, monkeypatch):
+    data = packed(tmp_path / "packed", "voices")
+    draw = Windows.batch
+
+    def stop(self, step):
+        if step == 5:
+            raise Stop
+        return draw(self, step)
+
+    monkeypatch.setattr(Windows, "batch", stop)
+    with pytest.raises(Stop):
+        run(section("lstm"), data, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 2, 4, 4]
+    assert (tmp_path / "curves.tfevents").exists() and not (tmp_path / "checkpoint.safetensors").exists()
+
+
 PROGRAM = """
 import json
 import sys
@@ -121,7 +139,7 @@ def test_kill_and_rerun_gives_the_bytes_of_an_uninterrupted_run(tmp_path):
     assert not (tmp_path / "cut" / "checkpoint.safetensors").exists()
     rerun = subprocess.run(command(tmp_path / "cut"), check=True, capture_output=True, text=True)
     assert "resuming at step" in rerun.stderr
-    for name in FILES:
+    for name in MADE:
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

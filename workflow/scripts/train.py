@@ -10,7 +10,7 @@ from dalsegno.provenance import canonical, digest, file_sha256, recording
 from dalsegno.representations.base import FILES, Packed
 from dalsegno.training import devices
 
-OUTPUTS = ("checkpoint.safetensors", "curves.jsonl", "summary.json")
+OUTPUTS = ("checkpoint.safetensors", "curves.jsonl", "curves.tfevents", "summary.json")
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     devices.configure(arguments.threads, arguments.cache / "xla", arguments.processes)
     from dalsegno.training.run import train
 
-    checkpoint, curves, summary = (arguments.request.with_name(name) for name in OUTPUTS)
+    checkpoint, curves, events, summary = (arguments.request.with_name(name) for name in OUTPUTS)
     inputs = [*(arguments.tokens / name for name in FILES), *arguments.members]
     # Only the same request over the same tokens on a machine laid out alike may go on from a saved state.
     layout = [arguments.threads, arguments.processes, asdict(machine)]
@@ -43,7 +43,7 @@ def main() -> None:
     if not devices.leads():
         fit(json.loads(arguments.request.read_text())["spec"])
         return
-    with recording(arguments.request, inputs, [checkpoint, curves, summary]) as spec:
+    with recording(arguments.request, inputs, [checkpoint, curves, events, summary]) as spec:
         fit(spec)
 
 

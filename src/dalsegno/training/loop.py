@@ -106,8 +106,12 @@ def descend(
     seed: int,
     scratch: Path,
     machine: Machine,
+    watch: Callable[[list[dict[str, Any]]], None],
 ) -> tuple[base.Arrays, Progress]:
     """Gradient descent: the best weights and the course of training.
+
+    Args:
+        watch: told of the learning curve after each evaluation, in the process that leads.
 
     Raises:
         ValueError: the machine cannot cut the batch as it should.
@@ -185,6 +189,8 @@ def descend(
                 for split, value in (("train", float(np.mean(progress.losses))), ("valid", score)):
                     progress.curve.append({"step": progress.step, "split": split, "nll": value, "learning_rate": rate})
                 progress.losses = []
+                if leads():
+                    watch(progress.curve)
                 progress.worse += 1
                 if score < progress.best_nll:
                     progress.best_nll, progress.best_step, progress.worse = score, progress.step, 0

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from dalsegno.models import base
 from dalsegno.representations.base import Packed
+from dalsegno.training.curves import write
 from dalsegno.training.devices import Machine, leads
 from dalsegno.training.locks import exclusive
 from dalsegno.training.options import LOOP, Augmentation, Training
@@ -46,14 +48,15 @@ def train(
     members: Sequence[Path] = (),
     machine: Machine = PLAIN,
 ) -> None:
-    """Fit one model and write its three artifacts.
+    """Fit one model and write its artifacts.
 
     Args:
         model: the study's section as a plain document: family, config, training, augmentation.
         packed: tokens; fitted on `train`, chosen on `valid`, `test` is not read.
         seed: of initial values, batches and dropout.
         checkpoint: written: weights with the best validation NLL, see `dalsegno.models.base.load`.
-        curves: written: JSON lines with step, split, nll (nats a token) and learning_rate.
+        curves: written: JSON lines with step, split, nll (nats a token) and learning_rate, and events for TensorBoard
+            beside it (`dalsegno.training.curves`); both at each evaluation, too.
         summary: written: JSON with parameters, best_step, best_valid_nll, steps, stopped_by and, for gradient descent,
             the machine's precision, sharding and microbatches.
         scratch: folder that a killed run resumes from; holds nothing else of worth.
@@ -74,7 +77,9 @@ def train(
         if hasattr(family, "Network"):
             loop = importlib.import_module(LOOP)
             training = Training(**model["training"])
-            arrays, progress = loop.descend(family, config, training, augmentation, packed, seed, scratch, machine)
+            arrays, progress = loop.descend(
+                family, config, training, augmentation, packed, seed, scratch, machine, partial(write, curves)
+            )
             layout = asdict(machine)
         else:
             if members:
@@ -87,7 +92,7 @@ def train(
         if not leads():
             return
         base.save(checkpoint, name, config, packed.vocabulary, arrays)
-        curves.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in progress.curve))
+        write(curves, progress.curve)
         result: dict[str, Any] = {
             "parameters": int(sum(array.size for array in arrays.values())),
             "best_step": progress.best_step,
