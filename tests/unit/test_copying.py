@@ -309,7 +309,6 @@ def test_a_voice_that_was_given_is_no_copy(tmp_path: Path) -> None:
     others = [chorale(1000 + seed, BARS) for seed in range(UNSEEN)]
     indexes = {voice: TrainingIndex.of([gridded(without(piece, voice)) for piece in music]) for voice in (None, 0)}
     save_indexes(tmp_path / "index.safetensors", indexes)
-    # Its own lower voices do not end where the soprano does, so that nothing but the soprano is the same.
     soprano, lower = music[3][music[3].track == 0], without(chorale(2000, BARS), 0)
     harmonised = join_tracks(soprano, lower)
     copied = join_tracks(others[0][others[0].track == 0], without(music[3], 0))
