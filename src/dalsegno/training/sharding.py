@@ -53,10 +53,13 @@ class Layout:
         return self.mesh.size
 
     @property
-    def compiler_options(self) -> dict[str, bool] | None:
+    def compiler_options(self) -> dict[str, bool | str] | None:
         """What XLA is told when it compiles a training step."""
-        # Where threads are devices, each does its own work: shared out between them, small loops wait for one another.
-        return {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" and self.count > 1 else None
+        if jax.default_backend() != "cpu" or self.count == 1:
+            return None
+        # Where threads are devices, each does its own work: shared out between them, small loops wait for one another,
+        # and where one device runs two parts of its step at once, the other waits for its thread, by chance.
+        return {"xla_cpu_multi_thread_eigen": False, "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
     def used(self) -> AbstractContextManager[Any]:
         """A context in which traced functions know the mesh."""
