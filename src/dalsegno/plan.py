@@ -107,7 +107,6 @@ class Plan:
         self.fingerprints = provenance.Fingerprints(self.root, cache=self.cache / "fingerprints.json")
         self._digests: dict[str, str] = {}
         self.families = self._resolve()
-        self._check_members()
         self.requests = {job: self._request(job) for job in self._jobs()}
         self.fingerprints.save()
 
@@ -331,21 +330,6 @@ class Plan:
             resources = sorted(path.relative_to(self.root).as_posix() for path in folder.iterdir() if path.is_file())
         return self.fingerprints.closure(f"workflow/scripts/{stage}.py", extra, resources)
 
-    def _check_members(self) -> None:
-        """Every ensemble's members are networks of the study, trained in as many runs as it."""
-        lines = []
-        for run in self.runs.values():
-            for name in self.families[run.model].get("members", []):
-                where = f"models.{run.model}.config.members"
-                if name not in self.study.models:
-                    lines.append(f"{where}: the study has no model {name!r}{nearest(name, self.study.models)}")
-                elif self.study.models[name].training is None:
-                    lines.append(f"{where}: {name!r} is no network that is trained by gradient descent")
-                elif (member := replace(run, model=name).name) not in self.runs:
-                    lines.append(f"{where}: {run.name} needs {member}, which `runs` leaves out")
-        if lines:
-            raise StudyError("\n".join([f"the study {self.study.study} has ensembles that lack members:", *lines]))
-
     def _files(self, dataset: str) -> str:
         """Digest of the content of a dataset's files."""
         if dataset not in self._digests:
@@ -512,7 +496,7 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
         if "attributes" in family.SUPPORTS and name in resolved:
             lines += _untellable(study, name, config.model_validate(model.config), used)
         for member in resolved.get(name, {}).get("members", []):
-            # Whether it is a network at all is asked where all runs are known.
+            # Whether it is a network at all is asked of all runs at once, below.
             if (own := study.models.get(member)) is None or own.training is None:
                 continue
             if "mixture" not in importlib.import_module(FAMILIES[own.family]).SUPPORTS:
@@ -523,9 +507,25 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
     for index, name in enumerate(study.sweep.criterion if study.sweep else []):
         if not isinstance(load_metric(name), HistogramDistance):
             lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
+    lines += _memberless(study, resolved)
     if lines:
         raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
     return resolved
+
+
+def _memberless(study: Study, resolved: dict[str, dict[str, Any]]) -> list[str]:
+    """Ensembles whose members are not all networks of the study that are trained in as many runs as they are."""
+    runs, lines = {run.name: run for run in expand(study)}, []
+    for run in runs.values():
+        for name in resolved.get(run.model, {}).get("members", []):
+            where = f"models.{run.model}.config.members"
+            if name not in study.models:
+                lines.append(f"{where}: the study has no model {name!r}{nearest(name, study.models)}")
+            elif study.models[name].training is None:
+                lines.append(f"{where}: {name!r} is no network that is trained by gradient descent")
+            elif (member := replace(run, model=name).name) not in runs:
+                lines.append(f"{where}: {run.name} needs {member}, which `runs` leaves out")
+    return list(dict.fromkeys(lines))
 
 
 def _untellable(study: Study, name: str, config: Any, samplers: Iterable[str]) -> list[str]:

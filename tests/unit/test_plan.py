@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,29 @@ def test_conditions_that_a_family_does_not_take_are_errors_before_any_job(tmp_pa
     models = {"frames": {"family": "frame_rnn", "training": training}}
     with pytest.raises(StudyError, match="models.frames: the family 'frame_rnn' takes no voice"):
         build(tmp_path, {"models": models, "samplers": {"low": {"voice": 0}}, "gates": []})
+
+
+def test_check_lists_the_runs_of_a_study_and_refuses_what_a_run_would(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "config/studies/first_light.yaml").read_text())
+    document["datasets"] = {"own": {"source": {"kind": "folder", "path": str(tmp_path)}}}
+    path = tmp_path / "study.yaml"
+
+    def check(changes: dict) -> subprocess.CompletedProcess[str]:
+        path.write_text(yaml.safe_dump(document | {"gates": []} | changes))
+        return subprocess.run([sys.executable, "-m", "dalsegno", "check", str(path)], capture_output=True, text=True)
+
+    models = {"ngram": {"family": "ngram"}}
+    done = check(
+        {"models": models, "samplers": {"low": {"voice": 3}}, "representations": {"voices": {"kind": "voices"}}}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "own-voices-ngram-s0 low"
+    done = check({"models": models, "samplers": {"low": {"voice": 4}}})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "models.ngram on representations.voices: samplers.low.voice: there is no voice 4" in done.stderr
+    done = check({"models": models | {"both": {"family": "ensemble", "config": {"members": ["ngrm", "ngram"]}}}})
+    assert done.returncode == 1
+    assert "models.both.config.members: the study has no model 'ngrm'; did you mean 'ngram'?" in done.stderr
 
 
 def test_what_symbols_cannot_be_varied_by_is_an_error_before_any_job(tmp_path: Path) -> None:
