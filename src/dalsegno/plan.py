@@ -503,7 +503,7 @@ def resolve(study: Study) -> dict[str, dict[str, Any]]:
                 lines.append(
                     f"models.{name}.config.members: {member!r} is of {own.family}, which no ensemble can average"
                 )
-        lines += _misfits(study, name, family.LAYOUTS)
+        lines += _misfits(study, name, family.LAYOUTS, resolved.get(name, {}))
     for index, name in enumerate(study.sweep.criterion if study.sweep else []):
         if not isinstance(load_metric(name), HistogramDistance):
             lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
@@ -546,7 +546,7 @@ def _untellable(study: Study, name: str, config: Any, samplers: Iterable[str]) -
     return lines
 
 
-def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
+def _misfits(study: Study, name: str, layouts: frozenset[str], config: dict[str, Any]) -> list[str]:
     """What a model cannot do with the representations that it runs on."""
     model, lines = study.models[name], []
     runs = [run for run in expand(study) if run.model == name]
@@ -556,8 +556,13 @@ def _misfits(study: Study, name: str, layouts: frozenset[str]) -> list[str]:
         if options.layout not in layouts:
             told = f"takes {', '.join(sorted(layouts))}, and {options.kind} gives {options.layout}: exclude the pair"
             lines.append(f"{where}: the family {model.family!r} {told}")
-        if model.augmentation.transpose and not options.transposes:
-            lines.append(f"{where}: its symbols cannot be transposed; leave out augmentation.transpose")
+        if not options.transposes:
+            semitones = {"augmentation": model.augmentation.transpose, "config": config.get("transpose")}
+            lines += [
+                f"{where}: its symbols cannot be transposed; leave out {section}.transpose"
+                for section, asked in semitones.items()
+                if asked
+            ]
         lines += [
             f"{where}: {told}; leave out augmentation.{key}"
             for key, told in _lacking(options).items()

@@ -148,6 +148,7 @@ def test_what_symbols_cannot_be_varied_by_is_an_error_before_any_job(tmp_path: P
     models = {
         "ngram": {"family": "ngram", "augmentation": augmentation},
         "lstm": {"family": "lstm", "training": {}, "augmentation": augmentation},
+        "keys": {"family": "ensemble", "config": {"members": ["lstm"], "transpose": 2}},
     }
     representations = {
         "voices": {"kind": "voices"},
@@ -165,6 +166,9 @@ def test_what_symbols_cannot_be_varied_by_is_an_error_before_any_job(tmp_path: P
     }.items():
         lines = [line for line in told.splitlines() if f"models.lstm on representations.{name}:" in line]
         assert [line.rpartition("augmentation.")[2] for line in lines] == list(keys), name
+    where = "models.keys on representations"
+    assert f"{where}.remi: its symbols cannot be transposed; leave out config.transpose" in told
+    assert not any(line.startswith((f"{where}.voices", f"{where}.able")) for line in told.splitlines())
 
 
 def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
