@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from dalsegno import environments, plan, study
+from dalsegno import capabilities, environments, study
 from dalsegno.data import cards, catalog
 from dalsegno.gate import baseline, outputs
 from dalsegno.gate.snapshot import BaselineError
@@ -72,7 +72,7 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         content = yaml.safe_load(arguments.file.read_text())
         checked = study.load(content, str(arguments.file), METRICS)
-        plan.resolve(checked)
+        capabilities.resolve(checked)
     except (OSError, yaml.YAMLError, study.StudyError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -5,27 +5,24 @@ The rules look their rows up here; nothing about paths, specs or code is decided
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from dalsegno import provenance
+from dalsegno import capabilities, provenance
 from dalsegno.data import catalog
 from dalsegno.data.manifest import content_digest, list_source
 from dalsegno.data.options import CORPUS_FILES, ArchiveSource, Content, Source, TableSplit
 from dalsegno.data.readers import PARTS, READERS, SUFFIXES, WRITERS
 from dalsegno.features.registry import FEATURES, WINDOWS
-from dalsegno.metrics.base import HistogramDistance
-from dalsegno.metrics.registry import METRICS, load_metric, needs_encoder
+from dalsegno.metrics.registry import METRICS, needs_encoder
 from dalsegno.models.registry import FAMILIES
 from dalsegno.representations.registry import REPRESENTATIONS
-from dalsegno.sampling.options import Sampler
 from dalsegno.study import Run, Study, StudyError, expand, nearest, written
 from dalsegno.training.options import LOOP
 
@@ -68,13 +65,6 @@ DATASET_STAGES = (
 
 PLACES = {"path", "addresses", "sha256", "size"}
 """The keys of a source that say where its content lies, or only check it."""
-
-GIFTS: dict[str, Callable[[Sampler], bool]] = {
-    "prompt": lambda sampler: sampler.prompt_bars > 0,
-    "voice": lambda sampler: sampler.voice is not None,
-    "attributes": lambda sampler: bool(sampler.attributes),
-}
-"""What a family may say that it takes -> whether a sampler gives it."""
 
 TEMPLATES = "src/dalsegno/reporting/templates"
 
@@ -441,10 +431,11 @@ class Plan:
     def _resolve(self) -> dict[str, dict[str, Any]]:
         """Every model's full family config, defaults included, checked by the family itself.
 
-        Families import JAX, which takes a second; what they said is kept with the results until the study or
-        their code changes.
+        Families import JAX, which takes a second; what they said is kept with the results until the study, their
+        code, or what they are asked changes.
         """
         modules = sorted({FAMILIES[model.family] for model in self.study.models.values()})
+        modules.append(capabilities.__name__)
         code = {name: self.fingerprints.closure(name) for name in modules}
         key = provenance.digest(provenance.canonical([_dump(self.study), code, self.lock]))
         path = self.results / "studies" / self.study.study / "study.json"
@@ -452,139 +443,10 @@ class Plan:
             known = json.loads(path.read_text())
             if known["key"] == key:
                 return known["families"]
-        families = resolve(self.study)
+        families = capabilities.resolve(self.study)
         content = {"key": key, "study": _dump(self.study), "families": families}
         provenance.write_atomically(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
         return families
-
-
-def resolve(study: Study) -> dict[str, dict[str, Any]]:
-    """Ask every family of the study for its full config.
-
-    Raises:
-        StudyError: where a family does not know a key, or does not support what the study asks of it.
-    """
-    resolved, lines = {}, []
-    for name, model in study.models.items():
-        family = importlib.import_module(FAMILIES[model.family])
-        config: type[BaseModel] = family.Config
-        try:
-            resolved[name] = _dump(config.model_validate(model.config))
-        except ValidationError as error:
-            for one in error.errors():
-                key = ".".join(str(part) for part in one["loc"])
-                unknown = one["type"] == "extra_forbidden"
-                told = f"unknown key{nearest(key, config.model_fields)}" if unknown else one["msg"]
-                lines.append(f"models.{name}.config.{key}: {told}")
-        closed_form = not hasattr(family, "Network")
-        if closed_form:
-            lines += [
-                f"models.{name}.augmentation.{key}: what is fitted in closed form is varied by transpose alone"
-                for key in ("velocity", "tempo", "voice_dropout")
-                if getattr(model.augmentation, key)
-            ]
-        if closed_form and model.training is not None:
-            lines.append(f"models.{name}.training: the family {model.family!r} is fitted in closed form: drop this key")
-        if not closed_form and model.training is None:
-            lines.append(f"models.{name}.training: the family {model.family!r} needs this section")
-        used = sorted({sampler for run in expand(study) if run.model == name for sampler in run.samplers})
-        for what, gives in GIFTS.items():
-            if (named := [s for s in used if gives(study.samplers[s])]) and what not in family.SUPPORTS:
-                lines.append(
-                    f"models.{name}: the family {model.family!r} takes no {what}, but samplers {named} give one"
-                )
-        if "attributes" in family.SUPPORTS and name in resolved:
-            lines += _untellable(study, name, config.model_validate(model.config), used)
-        for member in resolved.get(name, {}).get("members", []):
-            # Whether it is a network at all is asked of all runs at once, below.
-            if (own := study.models.get(member)) is None or own.training is None:
-                continue
-            if "mixture" not in importlib.import_module(FAMILIES[own.family]).SUPPORTS:
-                lines.append(
-                    f"models.{name}.config.members: {member!r} is of {own.family}, which no ensemble can average"
-                )
-        lines += _misfits(study, name, family.LAYOUTS, resolved.get(name, {}))
-    for index, name in enumerate(study.sweep.criterion if study.sweep else []):
-        if not isinstance(load_metric(name), HistogramDistance):
-            lines.append(f"sweep.criterion.{index}: {name!r} is no distance between distributions")
-    lines += _memberless(study, resolved)
-    if lines:
-        raise StudyError("\n".join([f"the study {study.study} asks for what its families cannot do:", *lines]))
-    return resolved
-
-
-def _memberless(study: Study, resolved: dict[str, dict[str, Any]]) -> list[str]:
-    """Ensembles whose members are not all networks of the study that are trained in as many runs as they are."""
-    runs, lines = {run.name: run for run in expand(study)}, []
-    for run in runs.values():
-        for name in resolved.get(run.model, {}).get("members", []):
-            where = f"models.{run.model}.config.members"
-            if name not in study.models:
-                lines.append(f"{where}: the study has no model {name!r}{nearest(name, study.models)}")
-            elif study.models[name].training is None:
-                lines.append(f"{where}: {name!r} is no network that is trained by gradient descent")
-            elif (member := replace(run, model=name).name) not in runs:
-                lines.append(f"{where}: {run.name} needs {member}, which `runs` leaves out")
-    return list(dict.fromkeys(lines))
-
-
-def _untellable(study: Study, name: str, config: Any, samplers: Iterable[str]) -> list[str]:
-    """What samplers tell a model that it does not know, and what cannot be measured on its representations."""
-    from dalsegno.models.attributes import Measured, wished
-
-    lines = []
-    for sampler in samplers:
-        try:
-            wished(study.samplers[sampler].attributes, config.attributes, 1, 1)
-        except ValueError as error:
-            lines.append(f"samplers.{sampler}.attributes for models.{name}: {error}")
-    measured = [key for key, one in config.attributes.items() if isinstance(one, Measured)]
-    for representation in sorted({run.representation for run in expand(study) if run.model == name}):
-        if measured and (layout := study.representations[representation].layout) != "voices":
-            where = f"models.{name} on representations.{representation}"
-            lines.append(f"{where}: attributes.{measured[0]} is measured on voices, and this is {layout}")
-    return lines
-
-
-def _misfits(study: Study, name: str, layouts: frozenset[str], config: dict[str, Any]) -> list[str]:
-    """What a model cannot do with the representations that it runs on."""
-    model, lines = study.models[name], []
-    runs = [run for run in expand(study) if run.model == name]
-    for representation in sorted({run.representation for run in runs}):
-        options = study.representations[representation]
-        where = f"models.{name} on representations.{representation}"
-        if options.layout not in layouts:
-            told = f"takes {', '.join(sorted(layouts))}, and {options.kind} gives {options.layout}: exclude the pair"
-            lines.append(f"{where}: the family {model.family!r} {told}")
-        if not options.transposes:
-            semitones = {"augmentation": model.augmentation.transpose, "config": config.get("transpose")}
-            lines += [
-                f"{where}: its symbols cannot be transposed; leave out {section}.transpose"
-                for section, asked in semitones.items()
-                if asked
-            ]
-        lines += [
-            f"{where}: {told}; leave out augmentation.{key}"
-            for key, told in _lacking(options).items()
-            if getattr(model.augmentation, key)
-        ]
-        samplers = sorted({s for run in runs if run.representation == representation for s in run.samplers})
-        for sampler in samplers:
-            voice, voices = study.samplers[sampler].voice, getattr(options, "voices", 0)
-            if voice is not None and not (options.layout == "voices" and voice < voices):
-                lines.append(f"{where}: samplers.{sampler}.voice: there is no voice {voice}, of {voices} from 0")
-        if options.kind == "mmm" and (given := sorted(s for s in samplers if study.samplers[s].prompt_bars)):
-            lines.append(f"{where}: mmm tells one track after the other and cannot continue samplers {given}")
-    return lines
-
-
-def _lacking(options: Any) -> dict[str, str]:
-    """What the symbols of a representation cannot be varied by, with the reason."""
-    levels = {"velocity": getattr(options, "velocities", 1) > 1, "tempo": getattr(options, "tempos", 0) > 0}
-    lacking = {key: f"it has no {key} levels" for key, able in levels.items() if not able or not options.transposes}
-    if options.layout != "voices":
-        lacking["voice_dropout"] = "its steps are no voices"
-    return lacking
 
 
 def _names(stage: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The study: one typed document that says everything, and the errors that help to mend it.
 
 Nothing here imports JAX: the Snakefile loads this module at every start. What only a family's own module can
-judge (its `config`, what it supports) is checked by `dalsegno.plan.resolve`.
+judge (its `config`, what it supports) is checked by `dalsegno.capabilities.resolve`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dalsegno import plan, provenance, study
+from dalsegno import capabilities, plan, provenance, study
 from dalsegno.plan import Plan
 from dalsegno.study import StudyError
 
@@ -67,7 +67,7 @@ def test_a_second_plan_does_not_ask_the_families(made: Plan, monkeypatch: pytest
     def refuse(study: object) -> None:
         raise AssertionError("asked again")
 
-    monkeypatch.setattr(plan, "resolve", refuse)
+    monkeypatch.setattr(capabilities, "resolve", refuse)
     again = build(made.results.parent, {})
     assert again.requests == made.requests
     with pytest.raises(AssertionError, match="asked again"):
