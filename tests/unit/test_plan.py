@@ -184,11 +184,12 @@ def test_an_ensemble_is_made_of_its_members_runs(tmp_path: Path) -> None:
     del document["models"]["ensemble_in_keys"], document["gates"]
     with pytest.raises(StudyError, match=r"ensemble-s0 needs chorales-voices-lstm-s0, which `runs` leaves out"):
         Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
-    document["models"]["ensemble"]["config"]["members"] = ["lstn", "ngram"]
+    document["models"]["ensemble"]["config"]["members"] = ["lstn", "ngram", {"family": "lstm", "config": {}}]
     with pytest.raises(StudyError) as caught:
         Plan(study.load(document, "jsb.yaml"), ROOT, tmp_path / "results", tmp_path / "cache")
     assert "no model 'lstn'; did you mean 'lstm'?" in str(caught.value)
     assert "'ngram' is no network" in str(caught.value)
+    assert "models.ensemble.config.members: a member is named as in `models`" in str(caught.value)
 
 
 def test_an_encoder_is_trained_only_where_a_metric_asks_for_it(made: Plan, tmp_path: Path) -> None:
